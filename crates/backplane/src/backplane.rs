@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::bus::Bus;
 use crate::history::History;
 use crate::inbox::Inbox;
+use crate::rates::RateStore;
 use crate::report_sink::ReportSink;
 use crate::revocations::RevocationStore;
 use crate::store::Store;
@@ -29,6 +30,11 @@ pub trait Backplane {
 
     /// Passes client actions to workers; none if reports are switched off.
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
+        None
+    }
+
+    /// Adds up what nodes count for rate rules; none if each node counts alone.
+    fn rate_store(&self) -> Option<Arc<dyn RateStore>> {
         None
     }
 

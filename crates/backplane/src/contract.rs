@@ -9,6 +9,7 @@ pub mod history_model;
 pub mod idempotency;
 pub mod inbox;
 pub mod inbox_model;
+pub mod rates;
 pub mod revocations;
 pub mod seats;
 pub mod seats_model;

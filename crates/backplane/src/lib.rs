@@ -2,8 +2,9 @@
 //!
 //! A [`Bus`] carries publications between nodes, a [`Store`] holds presence and seats, an [`Inbox`] stores
 //! messages for users, a [`History`] keeps the recent messages of rooms, a [`ReportSink`] passes client actions to
-//! workers, an [`IdempotencyStore`] remembers requests, and a [`RevocationStore`] remembers revoked tokens. A [`Backplane`]
-//! bundles the services of one backend. The implementations here serve a single
+//! workers, an [`IdempotencyStore`] remembers requests, a [`RevocationStore`] remembers revoked tokens, and a
+//! [`RateStore`] adds up what nodes count for rate rules. A [`Backplane`] bundles the services of one backend. The
+//! implementations here serve a single
 //! node, or several nodes in one process. Every implementation passes the tests of the module `contract`, which
 //! the feature of that name adds.
 
@@ -18,6 +19,7 @@ mod idempotency;
 mod inbox;
 mod local_members;
 mod memory;
+mod rates;
 mod report_sink;
 mod revocations;
 mod seats;
@@ -35,7 +37,10 @@ pub use idempotency::{
 };
 pub use inbox::{Inbox, InboxLimits, InboxPage, Stored, StoredMessage};
 pub use local_members::LocalMembers;
-pub use memory::{LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryIdempotencyStore, MemoryStore};
+pub use memory::{
+    LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryIdempotencyStore, MemoryRateStore, MemoryStore,
+};
+pub use rates::{RateStore, Spending};
 pub use report_sink::{
     ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, WorkerChange, WorkerListener,
 };

@@ -4,10 +4,12 @@ mod bus;
 mod free_numbers;
 mod history;
 mod idempotency;
+mod rates;
 mod seats;
 mod store;
 
 pub use bus::LocalBus;
 pub use history::{MemoryHistory, MemoryHistoryLimits};
 pub use idempotency::MemoryIdempotencyStore;
+pub use rates::MemoryRateStore;
 pub use store::MemoryStore;

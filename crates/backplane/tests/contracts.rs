@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use switchboard_backplane::{
-    History, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryIdempotencyStore, MemoryStore, Store,
-    contract,
+    History, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryIdempotencyStore, MemoryRateStore,
+    MemoryStore, Store, contract,
 };
 use switchboard_hub::Index;
 use switchboard_testkit::Node;
@@ -17,6 +17,12 @@ fn node(bus: LocalBus) -> Node {
 async fn connected_local_buses_meet_the_bus_contract() {
     let nodes = LocalBus::connected(2).into_iter().map(node).collect::<Vec<_>>();
     contract::bus::delivery(&nodes[0], &nodes[1], async || ()).await;
+}
+
+#[tokio::test]
+async fn the_memory_rate_store_meets_its_contract() {
+    let store = MemoryRateStore::default();
+    contract::rates::spending(&store, &store).await;
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Plain data that all Switchboard crates share: ids, names, events, audiences, rights, positions.
+//! Plain data that all Switchboard crates share: ids, names, events, audiences, rights, rate rules, positions.
 //!
 //! There is no I/O, no clock and no protocol knowledge, so the crates built on it compile for any target,
 //! `wasm32` included.
@@ -12,6 +12,7 @@ mod number;
 mod parcel;
 mod payload;
 mod position;
+mod rates;
 mod rights;
 mod target;
 mod time;
@@ -24,6 +25,10 @@ pub use number::MessageNumber;
 pub use parcel::Parcel;
 pub use payload::{Payload, PayloadError};
 pub use position::{Epoch, EpochError, Position};
+pub use rates::{
+    Cell, Limited, RATE_RULES_MAX, Rate, RateAction, RateError, RateKey, RateMatcher, RateRule,
+    RateRuleError, RatedOperation, RuleSet,
+};
 pub use rights::{
     AUTOMATIC_SHARD_PREFIX, PATTERN_BYTES_MAX, PATTERNS_MAX, Resource, Right, Rights, RightsError,
 };

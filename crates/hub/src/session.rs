@@ -112,6 +112,14 @@ impl Session {
         })
     }
 
+    /// Its user; the last one if it has several.
+    pub fn user(&self) -> Option<UserId> {
+        self.membership().sets.iter().rev().find_map(|set| match &set.target {
+            Target::User(id) => Some(id.clone()),
+            _ => None,
+        })
+    }
+
     /// Returns true if the socket is a member of the target.
     pub fn is_member(&self, target: &Target) -> bool {
         self.membership().sets.iter().any(|set| set.target == *target)

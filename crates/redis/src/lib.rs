@@ -28,6 +28,7 @@ mod legacy;
 mod names;
 mod options;
 mod publisher;
+mod rates;
 mod recovery;
 mod reports;
 mod revocations;
@@ -38,7 +39,7 @@ use std::sync::Arc;
 
 use redis::RedisResult;
 use switchboard_backplane::{
-    Backplane, Bus, History, IdempotencyStore, Inbox, ReportSink, RevocationStore, Store,
+    Backplane, Bus, History, IdempotencyStore, Inbox, RateStore, ReportSink, RevocationStore, Store,
 };
 use switchboard_event::NodeId;
 use tokio::time::timeout;
@@ -63,6 +64,7 @@ use context::Context;
 use idempotency::RedisIdempotencyStore;
 use names::Names;
 use options::REPLY_TIMEOUT;
+use rates::RedisRateStore;
 use recovery::Recovery;
 use revocations::RedisRevocationStore;
 use store::{Lease, Leases};
@@ -81,6 +83,7 @@ pub struct Redis {
     webhooks: Option<Arc<RedisReportSink>>,
     idempotency: Arc<RedisIdempotencyStore>,
     revocations: Arc<RedisRevocationStore>,
+    rates: Arc<RedisRateStore>,
     _stop: DropGuard,
 }
 
@@ -184,7 +187,8 @@ impl Redis {
         }
         let idempotency = Arc::new(RedisIdempotencyStore::new(context.names.clone(), store.clone()));
         let revocations = Arc::new(RedisRevocationStore::new(context.names.clone(), store.clone()));
-        Redis { bus, store, inbox, history, reports, webhooks, idempotency, revocations, _stop: stop }
+        let rates = Arc::new(RedisRateStore::new(context.names.clone(), store.clone()));
+        Redis { bus, store, inbox, history, reports, webhooks, idempotency, revocations, rates, _stop: stop }
     }
 
     /// The sink of reports to webhooks, if [`Options::webhooks`] are set.
@@ -237,6 +241,10 @@ impl Backplane for Redis {
 
     fn report_sink(&self) -> Option<Arc<dyn ReportSink>> {
         self.reports.clone().map(|reports| reports as _)
+    }
+
+    fn rate_store(&self) -> Option<Arc<dyn RateStore>> {
+        Some(self.rates.clone())
     }
 
     fn revocation_store(&self) -> Option<Arc<dyn RevocationStore>> {

@@ -23,6 +23,7 @@
 //! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or response; see `idempotency.rs` |
 //! | `switchboard:{*}:revocations` | hash, until the last token has expired | revoked tokens and users: issued-before and end; see `revocations.rs` |
 //! | `switchboard:{*}:revocations:ends` | sorted set, as long | keys of that hash, by the time at which the tokens have expired |
+//! | `switchboard:rate:<rule>:<key>` | string, while it matters | time in µs until which the counted events take; see `rates.rs` |
 //! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox that a node announced last |
 //! | `switchboard:{default}:inbox:@<user>` | list | stored messages of a user: number, 8 bytes, and event, alternating |
 //! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |
@@ -80,6 +81,11 @@ impl Names {
         let mut text = format!("{}:request:", self.prefix);
         name.iter().for_each(|byte| write!(text, "{byte:02x}").expect("writing to a String cannot fail"));
         text
+    }
+
+    /// Without a hash tag: each budget may be in any slot.
+    pub(crate) fn rate(&self, key: &str) -> String {
+        format!("{}:rate:{key}", self.prefix)
     }
 
     /// The revocations, and their ends.

@@ -12,7 +12,7 @@ mod replace;
 use std::any::type_name;
 use std::sync::Arc;
 
-use switchboard_event::ProjectId;
+use switchboard_event::{ProjectId, RATE_RULES_MAX, RateRule};
 
 use crate::api::app::App;
 use crate::api::setup::Setup;
@@ -229,6 +229,29 @@ impl App {
     pub fn with_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         let is_second = self.setup_mut().set_state(state);
         assert!(!is_second, "the app has two states of type {}", type_name::<T>());
+        self
+    }
+
+    /// Sets the rate rules, [`Limits::rules`]: how often clients may send events. Default: none.
+    ///
+    /// ```
+    /// use switchboard::{App, RateKey, RateRule};
+    ///
+    /// let app = App::new().with_rate_rules([
+    ///     RateRule::new(["/message", "chat_*"], RateKey::User, "10/s")?.with_burst(20)?,
+    ///     RateRule::new(["@login"], RateKey::Address, "60/min")?,
+    /// ]);
+    /// # assert_eq!(app.limits().rules.len(), 2);
+    /// # Ok::<(), switchboard::RateRuleError>(())
+    /// ```
+    ///
+    /// # Panics
+    /// If there are more than 64, or if the app is already in use.
+    #[track_caller]
+    pub fn with_rate_rules(self, rules: impl IntoIterator<Item = RateRule>) -> Self {
+        let rules: Vec<RateRule> = rules.into_iter().collect();
+        assert!(rules.len() <= RATE_RULES_MAX, "the app has more than {RATE_RULES_MAX} rate rules");
+        self.change_settings(|settings| settings.limits.rules = rules);
         self
     }
 

@@ -65,7 +65,7 @@ pub use net::worker_threads::WorkerThreads;
 pub use node::access::rule::{AccessRequest, AccessRule};
 pub use node::connection_info::ConnectionInfo;
 pub use node::errors::{
-    CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RequestError,
+    CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RateLimited, RequestError,
 };
 pub use node::history::HistoryError;
 pub use node::limit;
@@ -91,15 +91,15 @@ pub use routing::router::Router;
 pub use switchboard_backplane::{
     Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History,
     HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
-    InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryStore, NodeLease, Page, Publication,
-    PublishError, Receiver, RecordedMessage, ReplyAddress, Report, ReportId, ReportSink, Revocation,
-    RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Store, Stored,
-    StoredMessage, WorkerChange, WorkerListener,
+    InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease, Page,
+    Publication, PublishError, RateStore, Receiver, RecordedMessage, ReplyAddress, Report, ReportId,
+    ReportSink, Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest,
+    Seated, Shard, Spending, Store, Stored, StoredMessage, WorkerChange, WorkerListener,
 };
 pub use switchboard_event::{
     Audience, AudienceError, Epoch, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
-    PayloadError, Position, ProjectId, Protocol, Resource, Right, Rights, RightsError, RoomName, ShardName,
-    SocketId, TagName, Target, TokenId, UserId,
+    PayloadError, Position, ProjectId, Protocol, Rate, RateAction, RateKey, RateRule, RateRuleError,
+    Resource, Right, Rights, RightsError, RoomName, ShardName, SocketId, TagName, Target, TokenId, UserId,
 };
 pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};
 pub use switchboard_macros::{debug_handler, debug_middleware};

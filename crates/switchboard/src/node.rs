@@ -28,6 +28,7 @@ pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;
 pub(crate) mod network;
+pub(crate) mod rates;
 pub(crate) mod refusal_reason;
 pub(crate) mod remote;
 pub(crate) mod replaceable;
@@ -53,7 +54,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use switchboard_backplane::{
-    Bus, Inbox, LocalBus, MemoryStore, Receiver, ReportSink, RevocationStore, Store,
+    Bus, Inbox, LocalBus, MemoryStore, RateStore, Receiver, ReportSink, RevocationStore, Store,
 };
 use switchboard_event::{Payload, Protocol, Target};
 use switchboard_hub::{FlushScheduler, Hub, HubConfig, HubEvent, HubLimits, Index, Session};
@@ -67,6 +68,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::history_settings::HistorySettings;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
+use crate::node::rates::state::Rates;
 use crate::node::replaceable::Replaceable;
 use crate::node::resume::options::Resuming;
 use crate::node::resume::sessions::ResumableSessions;
@@ -90,6 +92,7 @@ pub(crate) struct Node {
     pub(crate) token_bindings: TokenBindings,
     pub(crate) token_turns: TokenTurns,
     pub(crate) revocations: Revocations,
+    pub(crate) rates: Rates,
     pub(crate) stalls: Stalls,
     pub(crate) calls: PendingCalls,
     /// Number of gaps so far in the publications of other nodes.
@@ -125,6 +128,7 @@ pub(crate) struct Settings {
     pub(crate) report_sink: Option<Arc<dyn ReportSink>>,
     pub(crate) revocation_store: Option<Arc<dyn RevocationStore>>,
     pub(crate) webhook_sink: Option<Arc<dyn ReportSink>>,
+    pub(crate) rate_store: Option<Arc<dyn RateStore>>,
     /// Protocols whose clients are reported. `None` means all.
     pub(crate) reported_protocols: Option<Vec<Protocol>>,
     pub(crate) resuming: Option<Resuming>,
@@ -144,6 +148,7 @@ struct Started {
     /// `None` if sessions end with their connections.
     resumable: Option<ResumableSessions>,
     webhook_sink: Option<Arc<dyn ReportSink>>,
+    rate_store: Option<Arc<dyn RateStore>>,
 }
 
 impl Node {
@@ -159,6 +164,7 @@ impl Node {
             token_bindings: TokenBindings::default(),
             token_turns: TokenTurns::default(),
             revocations: Revocations::default(),
+            rates: Rates::default(),
             stalls: Stalls::default(),
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
@@ -181,6 +187,7 @@ impl Node {
     fn started(&self) -> &Started {
         self.started.get_or_init(|| {
             let settings = self.settings.lock().expect("no code that holds the settings panics").clone();
+            self.rates.set_rules(&settings.limits.rules, settings.limits.rule_keys_max);
             let started = Started::new(settings, &self.wiring);
             let (this, on_hub_event) = (self.this.clone(), self.wiring.on_hub_event);
             started.hub.listen(Box::new(move |event| {
@@ -209,6 +216,9 @@ impl Node {
             memberships_max: limits.memberships_max,
             membership_bytes_max: limits.membership_bytes_max,
         });
+        if current.get().rules != limits.rules || current.get().rule_keys_max != limits.rule_keys_max {
+            self.rates.set_rules(&limits.rules, limits.rule_keys_max);
+        }
         if *current.get() != limits {
             current.replace(limits);
         }
@@ -225,6 +235,11 @@ impl Node {
     /// Where revoked tokens are stored; `None` if they are lost with the process.
     pub(crate) fn revocation_store(&self) -> Option<&Arc<dyn RevocationStore>> {
         self.started().revocation_store.as_ref()
+    }
+
+    /// Where nodes add up what they count for rate rules; `None` if this node counts alone.
+    pub(crate) fn rate_store(&self) -> Option<&Arc<dyn RateStore>> {
+        self.started().rate_store.as_ref()
     }
 
     /// The report sink, and for each protocol whether its clients are reported.
@@ -335,6 +350,7 @@ impl Started {
             report_sink,
             revocation_store,
             webhook_sink,
+            rate_store,
             reported_protocols,
             resuming,
         } = settings;
@@ -373,6 +389,7 @@ impl Started {
             revocation_store,
             webhook_sink,
             resumable,
+            rate_store,
         }
     }
 }

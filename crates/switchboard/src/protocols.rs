@@ -15,6 +15,7 @@ pub(crate) mod received;
 pub(crate) mod wire_protocol;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Uri;
@@ -150,14 +151,15 @@ macro_rules! protocols {
             }
         }
 
-        /// Handles a frame of a client.
+        /// Handles a frame of a client that was read at a time.
         pub(crate) fn receive(
             server: &Arc<Server>,
             socket: &Socket,
             frame: &Bytes,
+            time: Instant,
         ) -> Result<Received, DecodeError> {
             match socket.session().protocol {
-                $(Protocol::$protocol => <$implementation>::receive(server, socket, frame)),*
+                $(Protocol::$protocol => <$implementation>::receive(server, socket, frame, time)),*
             }
         }
 

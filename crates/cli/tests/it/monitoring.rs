@@ -263,7 +263,8 @@ async fn load(peers: &mut [Peer]) {
 async fn every_query_of_the_dashboard_has_data_and_alerts_follow_an_outage() {
     let (redis, scratch) = (RedisServer::start().await, Scratch::new());
     let hook = r#"hooks.endpoints.down={url="http://127.0.0.1:1", allow_private=true, events=["connected"]}"#;
-    let sets = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true", hook];
+    let rule = r#"limits.rules=[{ events = ["/never"], per = "user", rate = "1/h" }]"#;
+    let sets = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true", hook, rule];
     let path = format!("inbox.path={}", scratch.file("inbox"));
     let (one, two) = (demo(&redis.url(), &sets), demo(&redis.url(), &sets));
     let (cert, key) = (scratch.file("cert.pem"), scratch.file("key.pem"));

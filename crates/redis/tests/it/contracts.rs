@@ -71,6 +71,14 @@ async fn the_revocation_store_fulfils_its_contract() {
     contract::revocations::revocations(&*first, &*second).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rate_store_fulfils_its_contract() {
+    let server = RedisServer::start().await;
+    let (one, two) = (connect(&server).await, connect(&server).await);
+    let [first, second] = [&one, &two].map(|node| node.redis.rate_store().expect("Redis adds up budgets"));
+    contract::rates::spending(&*first, &*second).await;
+}
+
 async fn with_inbox(server: &RedisServer, limits: InboxLimits) -> (RedisNode, Arc<dyn Inbox>) {
     let node = connect_with_inbox(server, limits).await;
     let inbox = node.redis.inbox().expect("the options enable the inbox");

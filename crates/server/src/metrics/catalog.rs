@@ -2,9 +2,9 @@
 
 use labels::{
     API_OUTCOME, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME,
-    LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT,
-    REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPAIR, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE,
-    UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
+    LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, RATE_OUTCOME, RATE_RULE, REDIS_CONNECTION,
+    REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPAIR, REPLACED_CONNECTION,
+    RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -101,7 +101,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_connections_refused_total",
         Part::Node,
         &[REFUSED_CONNECTION],
-        "Refused handshakes, and invalid or unfinished HTTP requests; after the handshake, with 1013: project_full, unavailable, and with 1008: forbidden",
+        "Refused handshakes, and invalid or unfinished HTTP requests; after the handshake, with 1013: project_full, rate_limited, unavailable, and with 1008: forbidden",
     ),
     counter(
         "switchboard_http_requests_refused_total",
@@ -215,6 +215,19 @@ pub const METRICS: &[Metric] = &[
         Part::Node,
         &[API_OUTCOME],
         "Requests to endpoints of the HTTP API; a batch counts once",
+    ),
+    counter(
+        "switchboard_rate_limited_total",
+        Part::Node,
+        &[RATE_RULE, RATE_OUTCOME],
+        "Events and other operations of clients that exceeded a rate rule",
+    ),
+    gauge("switchboard_rate_keys", Part::Node, &[], "Users, addresses and projects that rate rules count"),
+    counter(
+        "switchboard_rate_keys_evicted_total",
+        Part::Node,
+        &[],
+        "Users, addresses and projects that were forgotten because rate rules counted limits.rule_keys_max of them",
     ),
     counter(
         "switchboard_settings_reloads_total",

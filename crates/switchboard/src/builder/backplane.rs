@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard_backplane::{Backplane, Bus, Inbox, ReportSink, RevocationStore, Store};
+use switchboard_backplane::{Backplane, Bus, Inbox, RateStore, ReportSink, RevocationStore, Store};
 use switchboard_event::Protocol;
 
 use crate::api::app::App;
@@ -10,7 +10,7 @@ use crate::node::resume::options::Resuming;
 
 impl App {
     /// Connects this node to others: sets the bus and the store of a backplane, and its inbox, history, report
-    /// sink and store of revoked tokens if it has them.
+    /// sink and stores of budgets and revoked tokens if it has them.
     ///
     /// ```
     /// use switchboard::{App, Backplane};
@@ -30,6 +30,9 @@ impl App {
         }
         if let Some(sink) = backplane.report_sink() {
             app = app.with_report_sink(sink);
+        }
+        if let Some(store) = backplane.rate_store() {
+            app = app.with_rate_store(store);
         }
         if let Some(store) = backplane.revocation_store() {
             app = app.with_revocation_store(store);
@@ -151,6 +154,21 @@ impl App {
     /// ```
     pub fn with_webhook_sink(self, sink: Arc<dyn ReportSink>) -> Self {
         self.change_settings(|settings| settings.webhook_sink = Some(sink));
+        self
+    }
+
+    /// Sets where nodes add up what they count for [rate rules](Self::with_rate_rules). Default: none, each node counts alone.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use switchboard::{App, RateStore};
+    ///
+    /// fn app(store: Arc<dyn RateStore>) -> App {
+    ///     App::new().with_rate_store(store)
+    /// }
+    /// ```
+    pub fn with_rate_store(self, store: Arc<dyn RateStore>) -> Self {
+        self.change_settings(|settings| settings.rate_store = Some(store));
         self
     }
 

@@ -35,6 +35,7 @@ use crate::node::flow_control;
 use crate::node::inbox;
 use crate::node::limits::Limits;
 use crate::node::meters::ProtocolMeters;
+use crate::node::rates;
 use crate::protocols::received::Received;
 use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
@@ -307,8 +308,12 @@ impl Connection {
                 Err(error) => return self.close_invalid(&error),
             };
             self.flush_allowance = self.flush_allowance.saturating_sub((len - input.len()) as u32);
-            if let Err(error) = self.input_limits.count_frames(&mut self.decoder, self.socket.node()) {
-                return self.close_over_limit(&error);
+            match self.input_limits.count_frames(&mut self.decoder, self.socket.node()) {
+                Ok(frames) if rates::check_frames(self.node(), self.session(), frames, started).is_err() => {
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => return self.close_over_limit(&error),
             }
             let Some(item) = item else { return };
             self.handle_item(item, started);
@@ -360,7 +365,7 @@ impl Connection {
             return raw(&self.socket, opcode, &payload);
         }
         let frame = payload.into_bytes();
-        match receive(&self.server, &self.socket, &frame) {
+        match receive(&self.server, &self.socket, &frame, started) {
             Ok(received) => self.handle_received(received, started),
             Err(error) => {
                 self.meters().count_ignored_frame(error.reason());

@@ -47,6 +47,8 @@ pub(crate) enum LimitError {
     Connects(u32),
     #[error("this address may send {0} requests per second")]
     Requests(u32),
+    #[error("too many requests; try again in {0} ms")]
+    Rule(u64),
 }
 
 /// The connections of an address have more bytes in unfinished messages than the limit, in bytes.

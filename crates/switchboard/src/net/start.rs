@@ -9,14 +9,14 @@ use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
 use crate::net::worker_threads::WorkerThreads;
 use crate::node::system_events::HookTable;
-use crate::node::{identity, reports, resume, revocations};
+use crate::node::{identity, rates, reports, resume, revocations};
 use crate::protocols::config;
 use crate::protocols::config::ProtocolConfig;
 use crate::routing::server::Server;
 
 /// Freezes the routes of an app. The first call for a node also starts its services: flushers, heartbeats,
-/// expiry and revocations of tokens, sweeps of addresses that sent tokens, ends of detached sessions, reports. Worker
-/// threads get a flusher lane each.
+/// expiry and revocations of tokens, sweeps of addresses that sent tokens, rate rules, ends of detached sessions, reports.
+/// Worker threads get a flusher lane each.
 ///
 /// # Panics
 /// If the routes are invalid: an event has two handlers, or a handler's state is missing.
@@ -46,6 +46,7 @@ pub(crate) fn start(app: &App, threads: Option<&WorkerThreads>) -> Arc<Server> {
         node.tasks.spawn_service(identity::run_sweeps(node.clone()));
         node.tasks.spawn_service(revocations::run(node.clone()));
         node.tasks.spawn_service(resume::run_sweeps(node.clone()));
+        node.tasks.spawn_service(rates::run(node.clone()));
         reports::start(node);
     }
     server

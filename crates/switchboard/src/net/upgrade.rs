@@ -20,7 +20,7 @@ use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use switchboard_backplane::ClientAction;
-use switchboard_event::SocketId;
+use switchboard_event::{RatedOperation, SocketId};
 use switchboard_hub::NewSession;
 use switchboard_log::{limited, limited_by, printable, printable_error};
 use switchboard_ws::close::{CloseCode, close_frame};
@@ -47,6 +47,7 @@ use crate::node::clock::now;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::Guard;
+use crate::node::rates;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::reports::report;
 use crate::node::resume::take_over::ResumeError;
@@ -140,9 +141,17 @@ impl UpgradeService {
 
     /// Counts an HTTP request that is not a handshake. Returns the refusal if the address exceeds its rate.
     pub(crate) fn limit_request(&self, ip: Option<IpAddr>) -> Option<Response<Body>> {
-        let error = self.limiter.admit_request(ip, self.app().limits(), now()).err()?;
+        let admitted = self.limiter.admit_request(ip, self.app().limits(), now());
+        let error = admitted.and_then(|()| self.check_rules(ip)).err()?;
         self.app().node().meters().http_refused.increment(1);
         Some(refusal(&error.into()))
+    }
+
+    /// Checks the rate rules for HTTP requests.
+    fn check_rules(&self, ip: Option<IpAddr>) -> Result<(), LimitError> {
+        let (node, project) = (self.app().node(), self.app().project_id());
+        let checked = rates::check_unconnected(node, project, ip, RatedOperation::Http);
+        checked.map_err(|exceeded| LimitError::Rule(exceeded.error.retry_after_ms()))
     }
 
     /// Counts further requests for an answer that costs as much.
@@ -448,7 +457,11 @@ fn refusal(error: &UpgradeError) -> Response<Body> {
         headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
     }
     if error.status() == StatusCode::TOO_MANY_REQUESTS {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let seconds = match error {
+            UpgradeError::Limit(LimitError::Rule(ms)) => ms.div_ceil(1000).max(1),
+            _ => 1,
+        };
+        headers.insert(header::RETRY_AFTER, seconds.into());
     }
     response
 }

@@ -12,7 +12,7 @@ pub(crate) mod rule;
 use std::sync::Arc;
 
 use metrics::counter;
-use switchboard_event::{ProjectId, Resource, Right, Rights, Target};
+use switchboard_event::{ProjectId, RatedOperation, Resource, Right, Rights, Target};
 use switchboard_hub::{JoinError, Session};
 use switchboard_log::{limited, printable};
 
@@ -22,6 +22,7 @@ use crate::node::access::operation::Operation;
 use crate::node::access::rule::{AccessRule, Subject};
 use crate::node::connection_state::ConnectionState;
 use crate::node::errors::{Forbidden, MembershipError};
+use crate::node::rates;
 
 /// Replaces the rule, and lets every client leave what it may no longer be in.
 pub(crate) fn set_rule(node: &Arc<Node>, rule: Option<Arc<dyn AccessRule>>) {
@@ -85,13 +86,14 @@ pub(crate) fn refuse_client(
     forbidden
 }
 
-/// Joins a room or a tag for a client, which needs the right to.
+/// Joins a room or a tag for a client, which needs the right to, within the rules for `@join`.
 pub(crate) fn join_for_client(
-    node: &Node,
+    node: &Arc<Node>,
     session: &Arc<Session>,
     operation: Operation,
     target: &Target,
 ) -> Result<bool, MembershipError> {
+    rates::check_operation(node, session, RatedOperation::Join).map_err(|exceeded| exceeded.error)?;
     if !node.access.is_enabled() {
         return Ok(node.hub().join(session, target)?);
     }

@@ -18,6 +18,7 @@ use crate::node::access::grants::Grants;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::errors::RequestError;
 use crate::node::inbox::deliveries::Deliveries;
+use crate::node::rates::connection::ConnectionRates;
 use crate::node::resume::session_state::ResumeState;
 
 /// State of a connection that belongs to its protocol.
@@ -37,6 +38,8 @@ pub(crate) struct ConnectionState {
     grants: OnceBox<Grants>,
     /// One pointer, empty in a session that cannot be resumed.
     resume: OnceBox<ResumeState>,
+    /// One pointer, empty until a rate rule matters for this connection.
+    rates: OnceBox<ConnectionRates>,
     next_request: AtomicU32,
     /// Bytes have arrived since the last heartbeat.
     pub(crate) has_received: AtomicBool,
@@ -75,6 +78,7 @@ impl ConnectionState {
             deliveries: OnceLock::new(),
             grants: OnceBox::new(),
             resume: OnceBox::new(),
+            rates: OnceBox::new(),
             next_request: AtomicU32::new(1),
             has_received: AtomicBool::new(true),
             missed_pings: AtomicU8::new(0),
@@ -135,6 +139,11 @@ impl ConnectionState {
         self.awaits_receivers.store(false, Ordering::Relaxed);
         let code = self.close_code.swap(0, Ordering::Relaxed);
         (code != 0).then_some(CloseCode(code))
+    }
+
+    /// The part of this connection in rate rules.
+    pub(crate) fn rates_or_new(&self) -> &ConnectionRates {
+        self.rates.get_or_init(Box::default)
     }
 
     pub(crate) fn values(&self) -> MutexGuard<'_, Option<Box<Values>>> {

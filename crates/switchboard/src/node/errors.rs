@@ -18,6 +18,23 @@ pub struct Forbidden {
     pub resource: String,
 }
 
+/// A rate rule is exceeded.
+///
+/// The reply to a client has the code `rate_limited`, and the member `retry_after_ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many; try again in {} ms", self.retry_after_ms())]
+pub struct RateLimited {
+    /// Time until one more is allowed, if nothing else is counted until then.
+    pub retry_after: Duration,
+}
+
+impl RateLimited {
+    /// [`retry_after`](Self::retry_after) in whole ms, rounded up.
+    pub fn retry_after_ms(&self) -> u64 {
+        u64::try_from(self.retry_after.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+    }
+}
+
 /// A message was not sent or not stored.
 ///
 /// ```
@@ -148,6 +165,9 @@ pub enum MembershipError {
     /// The client has no right to join.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
+    /// The client joins more often than a rate rule for `@join` allows.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
 }
 
 impl From<NameError> for MembershipError {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, poll};
 use serde_json::json;
 use switchboard_backplane::ClientAction;
-use switchboard_event::{Payload, ProjectId, Protocol, SocketId, Target, UserId, unix_ms};
+use switchboard_event::{Payload, ProjectId, Protocol, RatedOperation, SocketId, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
 use switchboard_log::{limited, limited_by, printable, printable_error};
 
@@ -23,6 +23,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::inbox;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
+use crate::node::rates;
 use crate::node::reports::report;
 use crate::node::system_events::SystemEvent;
 use crate::node::tasks::panic_message;
@@ -41,6 +42,10 @@ pub(crate) async fn identify(
     verifier: Option<Arc<dyn Verifier>>,
     token: Option<&str>,
 ) -> Result<LoggedIn, IdentifyError> {
+    let login = rates::check_operation(node, session, RatedOperation::Login);
+    if let Err(exceeded) = login {
+        return accept(node, session, Err(exceeded.error.into()));
+    }
     let identity = match (verifier, token) {
         (None, _) => Err(IdentifyError::NoVerifier),
         (_, None) => Err(IdentifyError::NoToken),
@@ -73,6 +78,8 @@ pub(crate) async fn verify_before_connect(
 ) -> Result<Identity, IdentifyError> {
     let verifier = verifier.ok_or(IdentifyError::NoVerifier)?;
     check_length(node, token)?;
+    let login = rates::check_unconnected(node, project, ip, RatedOperation::Login);
+    login.map_err(|exceeded| exceeded.error)?;
     verify_in_turn(node, project, ip, &*verifier, token).await
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use switchboard_event::{RATE_RULES_MAX, RateRule};
 
 /// Limits of an app. Connections are counted for each [`UpgradeService`](crate::UpgradeService), that is, for each
 /// call of `serve`, `into_router` or `into_service`. The defaults are suitable for production.
@@ -105,6 +106,15 @@ pub struct Limits {
     /// may take, with a burst of four times as many; above it tokens from there wait. Default 250.
     #[serde(with = "crate::node::limit")]
     pub token_ms_per_s: Option<u32>,
+    /// Rate rules, at most 64: a table for each, with `events` (names, prefixes such as `chat_*`, or `@frame`, `@request`,
+    /// `@join`, `@login`, `@user-info`, `@placement`, `@http`), `per` (`user`, `socket`, `address` or `project`), `rate` such
+    /// as `10/s` (or `min`, `h`, `d`), `burst`, and `then` (`refuse`, `ignore` or `close`). Default: none.
+    #[serde(deserialize_with = "rate_rules")]
+    pub rules: Vec<RateRule>,
+    /// Users, addresses and projects that rate rules count, 17 to 36 bytes each; for one more, another that has used
+    /// little is forgotten. Default 1,000,000.
+    #[serde(deserialize_with = "at_least_one")]
+    pub rule_keys_max: usize,
     /// Revoked tokens and users that are remembered, about 200 bytes each; a revocation beyond is refused. Default
     /// 100,000.
     #[serde(deserialize_with = "at_least_one")]
@@ -193,6 +203,8 @@ impl Default for Limits {
             token_timeout: Duration::from_secs(10),
             refused_tokens_per_min: Some(60),
             token_ms_per_s: Some(250),
+            rules: Vec::new(),
+            rule_keys_max: 1_000_000,
             revocations_max: 100_000,
             revocation_lifetime: Duration::from_secs(30 * 24 * 3600),
             messages_per_s: Some(5000),
@@ -230,6 +242,7 @@ impl Limits {
     /// ```
     pub fn effective(mut self) -> Self {
         if !self.enabled {
+            self.rules.clear();
             self.connections_max = None;
             self.connections_per_address_max = None;
             self.http_connections_per_address_max = None;
@@ -241,6 +254,14 @@ impl Limits {
             self.bytes_per_s = None;
         }
         self
+    }
+}
+
+fn rate_rules<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RateRule>, D::Error> {
+    let rules = Vec::deserialize(deserializer)?;
+    match rules.len() {
+        ..=RATE_RULES_MAX => Ok(rules),
+        _ => Err(D::Error::custom(format_args!("expected at most {RATE_RULES_MAX} rules"))),
     }
 }
 

@@ -33,6 +33,8 @@ pub(crate) enum RefusalReason {
     ProjectFull,
     /// The client may not join the shard.
     Forbidden,
+    /// A rate rule for placements is exceeded.
+    RateLimited,
     /// The store did not answer.
     Unavailable,
 }
@@ -58,6 +60,7 @@ impl RefusalReason {
             RefusalReason::NoUpgrade => "no_upgrade",
             RefusalReason::ProjectFull => "project_full",
             RefusalReason::Forbidden => "forbidden",
+            RefusalReason::RateLimited => "rate_limited",
             RefusalReason::Unavailable => "unavailable",
         }
     }

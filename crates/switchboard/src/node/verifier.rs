@@ -9,6 +9,8 @@ use std::time::{Duration, SystemTime};
 use switchboard_event::{Payload, ProjectId, Rights, TokenId, UserId, unix_ms};
 use switchboard_hub::JoinError;
 
+use crate::node::errors::RateLimited;
+
 /// The result of verifying a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -77,6 +79,9 @@ pub enum IdentifyError {
     /// The token was [revoked](crate::App::revoke).
     #[error("the token was revoked")]
     Revoked,
+    /// The client shows tokens more often than a rate rule for `@login` allows.
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// A newer token of the same client took its place before it was verified.
     #[error("the client sent newer tokens")]
     Superseded,
@@ -103,6 +108,7 @@ impl IdentifyError {
             IdentifyError::Timeout(_) => "timeout",
             IdentifyError::Expired => "expired",
             IdentifyError::Revoked => "revoked",
+            IdentifyError::RateLimited(_) => "rate_limited",
             IdentifyError::Superseded => "superseded",
             IdentifyError::Join(JoinError::Closed) => "closed",
             IdentifyError::Join(_) => "memberships",

@@ -7,7 +7,7 @@ mod notices;
 mod receive;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
@@ -80,8 +80,13 @@ impl WireProtocol for EmitProtocol {
         }
     }
 
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
-        receive::receive(server, socket, frame)
+    fn receive(
+        server: &Arc<Server>,
+        socket: &Socket,
+        frame: &Bytes,
+        time: Instant,
+    ) -> Result<Received, DecodeError> {
+        receive::receive(server, socket, frame, time)
     }
 
     fn reserves(event: &Event) -> bool {

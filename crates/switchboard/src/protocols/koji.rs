@@ -23,7 +23,7 @@ mod shard_membership;
 pub(crate) mod user_info;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
@@ -127,8 +127,13 @@ impl WireProtocol for KojiProtocol {
         }
     }
 
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
-        receive::receive(server, socket, frame)
+    fn receive(
+        server: &Arc<Server>,
+        socket: &Socket,
+        frame: &Bytes,
+        time: Instant,
+    ) -> Result<Received, DecodeError> {
+        receive::receive(server, socket, frame, time)
     }
 
     fn reserves(event: &Event) -> bool {

@@ -9,7 +9,7 @@ pub(crate) mod options;
 mod receive;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
@@ -83,8 +83,13 @@ impl WireProtocol for MesaProtocol {
         }
     }
 
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
-        receive::receive(server, socket, frame)
+    fn receive(
+        server: &Arc<Server>,
+        socket: &Socket,
+        frame: &Bytes,
+        time: Instant,
+    ) -> Result<Received, DecodeError> {
+        receive::receive(server, socket, frame, time)
     }
 
     /// Backends may send every operation, as with the original.

@@ -1,6 +1,7 @@
 //! The interface between the framework and a wire protocol.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::Uri;
@@ -51,8 +52,13 @@ pub(crate) trait WireProtocol {
     /// The configuration in an app that is being served.
     fn config(app: &App) -> ProtocolConfig;
 
-    /// Handles a frame of a client.
-    fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError>;
+    /// Handles a frame of a client that was read at a time.
+    fn receive(
+        server: &Arc<Server>,
+        socket: &Socket,
+        frame: &Bytes,
+        time: Instant,
+    ) -> Result<Received, DecodeError>;
 
     /// Returns true if clients must not receive the event, because only the server may send them such a name.
     /// This holds whatever the way of the event: from a client, another node, a store or original servers.

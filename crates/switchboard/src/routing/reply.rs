@@ -8,8 +8,9 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
-use crate::node::errors::{CommandError, EmitError, Forbidden, MembershipError};
+use crate::node::errors::{CommandError, EmitError, Forbidden, MembershipError, RateLimited};
 use crate::node::history::HistoryError;
+use crate::node::verifier::IdentifyError;
 
 /// The response of a handler or middleware: a reply, an error that is sent as a reply, or none.
 ///
@@ -163,6 +164,8 @@ pub struct ReplyError {
     code: &'static str,
     message: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    /// Time until a repetition may succeed.
+    retry_after_ms: Option<u64>,
 }
 
 impl ReplyError {
@@ -174,7 +177,20 @@ impl ReplyError {
     /// assert_eq!((refusal.code(), refusal.message()), ("game_full", "the game is full"));
     /// ```
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        ReplyError { code, message: message.into(), cause: None }
+        ReplyError { code, message: message.into(), cause: None, retry_after_ms: None }
+    }
+
+    /// An error with the code `rate_limited`, and `retry_after_ms` beside it: the client does this too often.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use switchboard::{RateLimited, ReplyError};
+    /// let refusal = ReplyError::rate_limited(RateLimited { retry_after: Duration::from_millis(250) });
+    /// assert_eq!(refusal.code(), "rate_limited");
+    /// ```
+    pub fn rate_limited(limited: RateLimited) -> Self {
+        let retry_after_ms = Some(limited.retry_after_ms());
+        ReplyError { retry_after_ms, ..ReplyError::new("rate_limited", limited.to_string()) }
     }
 
     /// An error with the code `bad_data`: the event's data is invalid.
@@ -253,14 +269,28 @@ impl fmt::Debug for ReplyError {
 
 impl<E: Error + Send + Sync + 'static> From<E> for ReplyError {
     fn from(error: E) -> Self {
+        if let Some(limited) = rate_limited(&error) {
+            return ReplyError::rate_limited(limited);
+        }
         match client_error_code(&error) {
             Some(code) => ReplyError::new(code, error.to_string()),
             None => ReplyError {
                 code: "internal",
                 message: "internal error".into(),
                 cause: Some(Box::new(error)),
+                retry_after_ms: None,
             },
         }
+    }
+}
+
+/// The exceeded rate rule that an error of the framework is about.
+fn rate_limited(error: &(dyn Error + 'static)) -> Option<RateLimited> {
+    match (error.downcast_ref(), error.downcast_ref()) {
+        (Some(MembershipError::RateLimited(limited)), _) | (_, Some(IdentifyError::RateLimited(limited))) => {
+            Some(*limited)
+        }
+        _ => error.downcast_ref().copied(),
     }
 }
 
@@ -373,7 +403,11 @@ impl IntoResponse for serde_json::Value {
 
 impl IntoResponse for ReplyError {
     fn into_response(self) -> Response {
-        let reply = Payload::of(&json!({ "error": self.message, "code": self.code }));
+        let mut reply = json!({ "error": self.message, "code": self.code });
+        if let Some(ms) = self.retry_after_ms {
+            reply["retry_after_ms"] = ms.into();
+        }
+        let reply = Payload::of(&reply);
         Response { answer: reply.map_or(Answer::None, Answer::Value), error: Some(self) }
     }
 }

@@ -25,6 +25,7 @@ mod mesa_disconnects;
 mod mesa_inbox;
 mod middleware;
 mod nodes;
+mod rates;
 mod requests;
 mod reserved_names;
 mod resume;

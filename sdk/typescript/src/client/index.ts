@@ -15,6 +15,6 @@ export {
 } from "./emitClient.js";
 export type { HistoryMessage, HistoryOptions, Position, RoomHistory } from "./history.js";
 export type { EmitClientOptions } from "./options.js";
-export { RefusedError } from "./refusedError.js";
+export { RateLimitedError, RefusedError } from "./refusedError.js";
 export type { RequestOptions } from "./requestOptions.js";
 export { InvalidDataError, type Issue, type StandardSchemaV1 } from "./schema.js";

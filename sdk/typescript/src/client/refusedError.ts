@@ -6,13 +6,14 @@ import { SwitchboardError } from "../core/errors.js";
 import { isObject } from "../core/json.js";
 
 const NO_HANDLER = "no_handler";
+const RATE_LIMITED = "rate_limited";
 
 /**
  * The server refused a request; the message is the server's. Code `refused`, or `no_handler` if the server has
- * no handler for the event: check its name.
+ * no handler for the event: check its name. Code `rate_limited` for a {@link RateLimitedError}.
  */
 export class RefusedError extends SwitchboardError {
-  readonly code: "refused" | "no_handler";
+  readonly code: "refused" | "no_handler" | "rate_limited";
   /** The code in the server's reply, such as `bad_data`; `no_handler` if it has no handler for the event. */
   readonly serverCode: string;
   override get name(): string {
@@ -22,8 +23,23 @@ export class RefusedError extends SwitchboardError {
   /** Takes the message and the code of the reply. */
   constructor(message: string, serverCode: string) {
     super(message);
-    this.code = serverCode === NO_HANDLER ? NO_HANDLER : "refused";
+    this.code = serverCode === NO_HANDLER || serverCode === RATE_LIMITED ? serverCode : "refused";
     this.serverCode = serverCode;
+  }
+}
+
+/** The client sends such requests too often. Code `rate_limited`; repeat the request after `retryAfterMs`. */
+export class RateLimitedError extends RefusedError {
+  /** Milliseconds until the server accepts one more. */
+  readonly retryAfterMs: number;
+  override get name(): string {
+    return "RateLimitedError";
+  }
+
+  /** Takes the message and the time of the reply. */
+  constructor(message: string, retryAfterMs: number) {
+    super(message, RATE_LIMITED);
+    this.retryAfterMs = retryAfterMs;
   }
 }
 
@@ -37,6 +53,7 @@ const NO_HANDLER_TEXT = "No handler for: ";
 export function refusedErrorFrom(reply: unknown): RefusedError | undefined {
   const { error, code, ...others } = isObject(reply) ? reply : {};
   if (typeof error !== "string") return undefined;
+  if (code === RATE_LIMITED) return new RateLimitedError(error, Number(others["retry_after_ms"] ?? 0));
   if (typeof code === "string") return new RefusedError(error, code);
   const isUnhandled = error.startsWith(NO_HANDLER_TEXT) && code === undefined && !Object.keys(others).length;
   return isUnhandled ? new RefusedError(error, NO_HANDLER) : undefined;

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { z } from "zod";
 
-import { EmitClient, RefusedError, type EmitClientOptions, type StateChange } from "../../src/client/index.js";
+import { EmitClient, RateLimitedError, RefusedError, type EmitClientOptions, type StateChange } from "../../src/client/index.js";
 import { rejectionCode, thrownCode } from "../support/errorCode.js";
 import { FakeServer } from "../support/fakeServer.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
@@ -110,6 +110,20 @@ describe("a client", () => {
     const refused = client.request("/announce", { to: "nowhere", data: 1 });
     await expect(refused).rejects.toBeInstanceOf(RefusedError);
     await expect(refused).rejects.toMatchObject({ code: "refused", serverCode: expect.any(String) });
+  });
+
+  test("rejects a request over a rate with the time to wait", async () => {
+    const fake = await FakeServer.start();
+    const [client, peer] = [await EmitClient.connect(fake.url, { WebSocket }), await fake.sockets.next()];
+    for (const [more, retryAfterMs] of [[{ retry_after_ms: 250 }, 250], [{}, 0]] as const) {
+      const refused = client.request("/message", { text: "hi" });
+      const data = { error: "too many", code: "rate_limited", ...more };
+      peer.send({ type: "ack", ackId: (await peer.next())["ackId"], data });
+      await expect(refused).rejects.toBeInstanceOf(RateLimitedError);
+      await expect(refused).rejects.toMatchObject({ code: "rate_limited", serverCode: "rate_limited", retryAfterMs });
+    }
+    await client.close();
+    await fake.stop();
   });
 
   test("rejects a request whose event nothing handles, and reports similar replies of handlers as results", async () => {

@@ -18,13 +18,13 @@ const CLASSES = Object.entries({ ...server, ...mesa, ...dispatch, ...client })
   .map(([name, value]) => [name, value as unknown as Class] as const);
 
 /** The arguments after the message, where a class needs them. */
-const REST: { readonly [name: string]: unknown[] } = { ApiError: ["a message", 500, 0], InvalidDataError: [[{ message: "x" }]] };
+const REST: { readonly [name: string]: unknown[] } = { ApiError: ["a message", 500, 0], InvalidDataError: [[{ message: "x" }]], RateLimitedError: [250] };
 
 test("all entries together have every class", () => {
   expect(CLASSES.map(([name]) => name).sort()).toEqual([
     "AbortedError", "ApiError", "AuthenticationFailedError", "BadDataError", "BadFrameError", "BadOptionError",
     "ConnectFailedError", "DisconnectedError", "InvalidDataError", "ListenerFailedError", "MissingDependencyError",
-    "NotConnectedError", "QueueFullError", "RedisFailedError", "RefusedError", "TimeoutError", "TokenFailedError",
+    "NotConnectedError", "QueueFullError", "RateLimitedError", "RedisFailedError", "RefusedError", "TimeoutError", "TokenFailedError",
     "TooLargeError", "UnsupportedError",
   ]);
 });

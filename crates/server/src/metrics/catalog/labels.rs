@@ -54,6 +54,7 @@ pub(super) const REFUSED_CONNECTION: Label = label(
         "host",
         "project_full",
         "forbidden",
+        "rate_limited",
         "unavailable",
     ],
 );
@@ -124,6 +125,7 @@ pub(super) const REFUSED_TOKEN: Label = Label {
         "unavailable",
         "timeout",
         "revoked",
+        "rate_limited",
         "superseded",
         "closed",
         "memberships",
@@ -138,6 +140,7 @@ pub(super) const API_OUTCOME: Label = label(
     &[
         "ok",
         "invalid",
+        "invalid_settings",
         "unauthorized",
         "expired",
         "forbidden",
@@ -145,11 +148,17 @@ pub(super) const API_OUTCOME: Label = label(
         "too_large",
         "body_mismatch",
         "too_many",
+        "full",
         "unknown",
         "not_stored",
         "unavailable",
     ],
 );
+
+pub(super) const RATE_RULE: Label =
+    Label { name: "rule", values: &[], others: "the place of the rule in `limits.rules`, from 1 to 64" };
+
+pub(super) const RATE_OUTCOME: Label = label("outcome", &["refused", "ignored", "closed"]);
 
 pub(super) const RELOAD: Label = label("outcome", &["applied", "failed"]);
 

@@ -171,7 +171,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn user(&self) -> Option<UserId> {
-        self.session.users().pop()
+        self.session.user()
     }
 
     pub(crate) fn verifier(&self) -> Option<Arc<dyn Verifier>> {

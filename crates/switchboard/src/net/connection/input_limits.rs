@@ -62,8 +62,10 @@ impl InputLimits {
     }
 
     /// Counts the frames that the decoder has just decoded, and the bytes that it keeps of unfinished ones.
-    pub(super) fn count_frames(&mut self, decoder: &mut Decoder, node: &Node) -> Result<(), InputError> {
-        if !self.throttle.count_frames(decoder.take_frames()) {
+    /// Returns the number of frames.
+    pub(super) fn count_frames(&mut self, decoder: &mut Decoder, node: &Node) -> Result<u32, InputError> {
+        let frames = decoder.take_frames();
+        if !self.throttle.count_frames(frames) {
             return Err(RateError::Messages(messages_per_s(node)).into());
         }
         if self.deadline.is_some() && !decoder.is_unfinished() {
@@ -71,10 +73,10 @@ impl InputLimits {
         }
         let bytes = decoder.unfinished_bytes();
         let Some(permit) = self.permit.as_mut().filter(|permit| permit.unfinished_bytes() != bytes) else {
-            return Ok(());
+            return Ok(frames);
         };
         let counted = permit.set_unfinished_bytes(bytes, node.limits());
-        counted.map_err(|OverBudget(max)| InputError::Budget(max))
+        counted.map(|()| frames).map_err(|OverBudget(max)| InputError::Budget(max))
     }
 
     /// Counts the recipients that a message names.

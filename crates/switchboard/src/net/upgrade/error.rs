@@ -62,7 +62,7 @@ impl UpgradeError {
             UpgradeError::Limit(LimitError::Server(_)) => RefusalReason::ServerFull,
             UpgradeError::Limit(LimitError::Address(_)) => RefusalReason::AddressFull,
             UpgradeError::Limit(LimitError::Connects(_)) => RefusalReason::ConnectRate,
-            UpgradeError::Limit(LimitError::Requests(_)) => RefusalReason::RequestRate,
+            UpgradeError::Limit(LimitError::Requests(_) | LimitError::Rule(_)) => RefusalReason::RequestRate,
             UpgradeError::NoUpgrade => RefusalReason::NoUpgrade,
         }
     }

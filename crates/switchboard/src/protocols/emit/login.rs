@@ -61,10 +61,13 @@ async fn finish(socket: &Socket, outcome: Result<LoggedIn, IdentifyError>, ack: 
 /// messages that are held back during the login.
 fn answer(socket: &Socket, outcome: Result<&UserId, &IdentifyError>, ack: Option<Payload>) {
     let (node, session) = (socket.node(), socket.session());
-    let data = match outcome {
+    let mut data = match outcome {
         Ok(user) => json!({ "user": user }),
         Err(error) => json!({ "error": error.to_string(), "code": error.reason() }),
     };
+    if let Err(IdentifyError::RateLimited(limited)) = outcome {
+        data["retry_after_ms"] = limited.retry_after_ms().into();
+    }
     let payload = Payload::of(&data).expect("texts are JSON");
     match ack {
         Some(ack) => {

@@ -3,18 +3,37 @@
 
 use serde_json::json;
 use std::sync::Arc;
-use switchboard_event::{Payload, Target};
+use switchboard_event::{Name, Payload, RateAction, Target};
 use switchboard_hub::Session;
 
+use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::connection_state::ConnectionState;
+use crate::node::rates::Exceeded;
 use crate::protocols::emit::encode;
 
 /// Sends an event of the server, if the client understands it.
 pub(super) fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
     if ConnectionState::of(session).info.understands_extensions() {
         node.hub().deliver_ahead(session, &encode::notice(name, data));
+    }
+}
+
+/// Refuses an event that exceeds a rate rule: by the reply to a request, or else by `@refused`.
+pub(super) fn notify_exceeded(socket: &Socket, event: &Name, ack: Option<&Payload>, exceeded: Exceeded) {
+    if exceeded.action != RateAction::Refuse {
+        return;
+    }
+    let error = exceeded.error;
+    let mut data = json!({ "error": error.to_string(), "code": "rate_limited", "retry_after_ms": error.retry_after_ms() });
+    match ack {
+        Some(ack) => socket.reply(ack, &Payload::of(&data).expect("texts and numbers are JSON")),
+        None => {
+            data["event"] = event.as_str().into();
+            let data = Payload::of(&data).expect("texts and numbers are JSON");
+            notify(socket.node(), socket.session(), "@refused", &data);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Handles the frames of a client.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use switchboard_backplane::ClientAction;
@@ -9,25 +10,37 @@ use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
 
 use crate::api::socket::Socket;
+use crate::node::rates::check_event;
 use crate::node::remote::open_answer;
 use crate::node::reports::{report, report_message_to_webhooks, sink_for};
 use crate::node::resume::recovery;
 use crate::protocols::emit::history;
 use crate::protocols::emit::login::log_in;
+use crate::protocols::emit::notices::notify_exceeded;
 use crate::protocols::received::Received;
 use crate::routing::reply::{IntoResponse, ReplyError, Response};
 use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::router::unknown_event;
 use crate::routing::server::Server;
 
-/// Handles a frame.
-pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
+/// Handles a frame that was read at a time.
+pub(crate) fn receive(
+    server: &Arc<Server>,
+    socket: &Socket,
+    frame: &Bytes,
+    time: Instant,
+) -> Result<Received, DecodeError> {
     let incoming = emit::decode(frame)?;
     if !matches!(incoming, Incoming::Resume { .. }) {
         recovery::received_other(socket.node(), socket.session());
     }
     match incoming {
         Incoming::Event { name, data, ack } => {
+            let is_request = ack.is_some();
+            if let Err(exceeded) = check_event(socket.node(), socket.session(), &name, is_request, time) {
+                notify_exceeded(socket, &name, ack.as_ref(), exceeded);
+                return Ok(Received::default());
+            }
             let fields = ProtocolFields { has_falsy_data: data.is_falsy(), ..ProtocolFields::default() };
             return Ok(Request::with_fields(socket.clone(), name, data, ack, fields).into());
         }

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use switchboard_event::{Protocol, Resource, Right, SocketId};
+use switchboard_event::{Protocol, RatedOperation, Resource, Right, SocketId};
 use switchboard_log::{limited, printable, printable_error};
 use switchboard_ws::close::CloseCode;
 
@@ -14,6 +14,7 @@ use crate::node::access::operation::Operation;
 use crate::node::access::refuse_client;
 use crate::node::access::rule::Subject;
 use crate::node::identity::{TokenSender, record_refusal, verify_before_connect};
+use crate::node::rates::check_unconnected;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::verifier::{CurrentVerifier, IdentifyError, Identity};
 use crate::protocols::admission::{AdmissionError, Login};
@@ -31,6 +32,7 @@ pub(super) struct SeatRequester<'a> {
 impl SeatRequester<'_> {
     /// Takes a seat if the rule or the claim of the token allows it.
     pub(super) async fn admit(&self, token: Option<String>) -> Result<(Seat, Login), AdmissionError> {
+        self.check_rate()?;
         let (operation, wanted) = match &self.params.shard {
             Some(name) => (Operation::Seat, Resource::Shard(name)),
             None => (Operation::AutomaticSeat, Resource::AutomaticShard),
@@ -51,6 +53,17 @@ impl SeatRequester<'_> {
             self.check(identity, Operation::AutomaticSeat, Resource::Shard(&seat.shard))?;
         }
         Ok((seat, login))
+    }
+
+    /// Checks the rate rules for placements.
+    fn check_rate(&self) -> Result<(), AdmissionError> {
+        let (node, project) = (self.app.node(), &self.params.project);
+        let checked = check_unconnected(node, project, self.ip, RatedOperation::Placement);
+        checked.map_err(|exceeded| AdmissionError {
+            reason: RefusalReason::RateLimited,
+            code: CloseCode::TRY_AGAIN_LATER,
+            message: format!("rate_limited: {}", exceeded.error),
+        })
     }
 
     fn may_join(&self, identity: Option<&Identity>, resource: Resource<'_>) -> bool {

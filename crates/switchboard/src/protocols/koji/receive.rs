@@ -2,28 +2,35 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
-use switchboard_event::{Audience, Name, Payload, Protocol, Resource, Target};
+use switchboard_event::{Audience, Name, Payload, Protocol, RatedOperation, Resource, Target};
 use switchboard_wire::DecodeError;
 use switchboard_wire::koji::{self, Incoming};
 
 use crate::api::socket::Socket;
 use crate::node::access::{check, operation::Operation};
+use crate::node::rates::{check_event, check_operation};
 use crate::node::resume::recovery;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::history;
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::relay::relay;
-use crate::protocols::koji::rights::notify_refused;
+use crate::protocols::koji::rights::{notify_exceeded, notify_refused};
 use crate::protocols::koji::user_info::set_user_info;
 use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
 
-/// Handles a frame.
-pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
+/// Handles a frame that was read at a time.
+pub(crate) fn receive(
+    server: &Arc<Server>,
+    socket: &Socket,
+    frame: &Bytes,
+    time: Instant,
+) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
     let client = client_of(session).expect("every socket of this protocol has this state");
     let incoming = koji::decode(frame, client.rules.message_bounds())?;
@@ -32,6 +39,10 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
     }
     match incoming {
         Incoming::Event { name, payload, recipients } => {
+            if let Err(exceeded) = check_event(node, session, &name, false, time) {
+                notify_exceeded(node, session, &name, exceeded);
+                return Ok(Received::default());
+            }
             let named = recipients.as_ref().map_or(0, Vec::len);
             let request = receive_event(server, socket, client, name, payload, recipients);
             return Ok(Received { request, recipients: named });
@@ -40,6 +51,10 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
             node.meters().of(Protocol::Koji).count_refused_event("info_too_long");
         }
         Incoming::SetUserInfo(info) => {
+            if let Err(exceeded) = check_operation(node, session, RatedOperation::UserInfo) {
+                notify_exceeded(node, session, "SET_USER_INFO", exceeded);
+                return Ok(Received::default());
+            }
             let shard = Resource::Shard(&client.shard);
             if let Err(forbidden) = check(node, session, Operation::UserInfo, shard) {
                 let name = Name::new("SET_USER_INFO").expect("it is a valid name");

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use metrics::counter;
 use serde_json::json;
-use switchboard_event::{Audience, DeliveryClass, Name, Payload, Resource, Right, SocketId, Target};
+use switchboard_event::{
+    Audience, DeliveryClass, Name, Payload, RateAction, Resource, Right, SocketId, Target,
+};
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable};
 use switchboard_ws::close::CloseCode;
@@ -17,6 +19,7 @@ use crate::node::access::operation::Operation;
 use crate::node::access::{self, refuse};
 use crate::node::connection_state::{ConnectionState, is_closed};
 use crate::node::errors::Forbidden;
+use crate::node::rates::Exceeded;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::encode;
 use crate::protocols::koji::member_lists::MemberLists;
@@ -75,6 +78,17 @@ fn other_reading(audience: &Audience, at: usize) -> Option<usize> {
 pub(super) fn notify_refused(node: &Node, session: &Arc<Session>, event: &Name, forbidden: &Forbidden) {
     let data = json!({ "eventName": event, "code": "forbidden", "error": forbidden.to_string() });
     notify(node, session, "refused", &data);
+}
+
+/// Notifies a client, if it understands that, that its event exceeds a rate rule.
+pub(super) fn notify_exceeded(node: &Node, session: &Arc<Session>, event: &str, exceeded: Exceeded) {
+    if exceeded.action == RateAction::Refuse {
+        let error = exceeded.error;
+        let data = json!({
+            "eventName": event, "code": "rate_limited", "error": error.to_string(), "retry_after_ms": error.retry_after_ms(),
+        });
+        notify(node, session, "refused", &data);
+    }
 }
 
 /// Sets whether the client receives member lists.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use bytes::Bytes;
 use switchboard_backplane::{ClientAction, ClientMessage};
@@ -12,6 +13,7 @@ use switchboard_ws::CloseCode;
 use switchboard_ws::frame::{OpCode, encode_with};
 
 use crate::api::socket::Socket;
+use crate::node::rates::check_event;
 use crate::node::reports::{report, report_message_to_webhooks, sink_for};
 use crate::protocols::mesa::client_state::{ClientState, client_of};
 use crate::protocols::mesa::login::log_in;
@@ -19,12 +21,19 @@ use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
 use crate::routing::server::Server;
 
-/// Handles a frame.
-pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> Result<Received, DecodeError> {
+/// Handles a frame that was read at a time.
+pub(crate) fn receive(
+    server: &Arc<Server>,
+    socket: &Socket,
+    frame: &Bytes,
+    time: Instant,
+) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
     let client = client_of(session).expect("every socket of this protocol has this state");
     match mesa::decode(frame)? {
         Incoming::Message(message) if check_version(socket, client, &message) => {}
+        // Clients of this protocol have no frame for a refusal.
+        Incoming::Message(message) if is_over_rate(socket, &message, time) => {}
         Incoming::Message(message) if server.handles(Protocol::Mesa) => {
             return Ok(request(socket, message).map(Received::from).unwrap_or_default());
         }
@@ -39,6 +48,15 @@ pub(crate) fn receive(server: &Arc<Server>, socket: &Socket, frame: &Bytes) -> R
         Incoming::HeartbeatAck => client.has_answered.store(true, Ordering::Relaxed),
     }
     Ok(Received::default())
+}
+
+/// Returns true if the message exceeds a rate rule.
+fn is_over_rate(socket: &Socket, message: &Message, time: Instant) -> bool {
+    if !socket.node().rates.is_on() {
+        return false;
+    }
+    let name = message.kind.clone().or_else(|| message.name().ok());
+    name.is_some_and(|name| check_event(socket.node(), socket.session(), &name, false, time).is_err())
 }
 
 /// The request of a message, named by the message's type; `None` if that is no valid event name.

@@ -1,0 +1,11 @@
+-- Adds what a node has counted for a key of a rate rule.
+-- KEYS: the key. ARGV: the cost in µs. Returns how long everything that was counted takes from now, in µs.
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local ends = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
+if ends < now then ends = now end
+ends = ends + tonumber(ARGV[1])
+if ends > now then
+  redis.call('SET', KEYS[1], string.format('%.0f', ends), 'PX', math.ceil((ends - now) / 1000))
+end
+return ends - now
