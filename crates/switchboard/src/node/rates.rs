@@ -105,8 +105,8 @@ pub(crate) fn check_unconnected(
     }
     let subject = RateSubject { project, user: None, ip };
     let rules = node.rates.rules();
-    let taken = Taken::new(node, rules, None);
-    let outcome = taken.take_all(subject, rules.matcher.of_operation(operation), node.rates.ns(now()));
+    let budgets = Budgets { node, rules, own: None, subject };
+    let outcome = budgets.take_all(rules.matcher.of_operation(operation), node.rates.ns(now()));
     outcome.map_err(|(rule, limited)| exceeded(rules, rule, limited, None, operation.name()))
 }
 
@@ -126,10 +126,10 @@ fn check(
     if found.is_empty() {
         return Ok(());
     }
-    let user = session.user();
+    let user = if rules.count_users { session.user() } else { None };
     let subject = RateSubject { project: &session.project.id, user: user.as_ref(), ip: state.info.ip() };
-    let taken = Taken::new(node, rules, Some(&mut own));
-    let outcome = taken.take_all(subject, found, node.rates.ns(time));
+    let budgets = Budgets { node, rules, own: Some(&mut own), subject };
+    let outcome = budgets.take_all(found, node.rates.ns(time));
     drop(own);
     outcome.map_err(|(rule, limited)| {
         let exceeded = exceeded(rules, rule, limited, Some(session.id), what);
@@ -167,70 +167,52 @@ fn exceeded(
     Exceeded { action: rule.action, error: RateLimited { retry_after } }
 }
 
-/// The budgets that one event takes from. If one is used up, the others get it back.
-struct Taken<'a> {
+/// The budgets of the rules that count one event.
+struct Budgets<'a> {
     node: &'a Node,
     rules: &'a CompiledRules,
     /// `None` for a client that is not connected.
     own: Option<&'a mut ConnectionRateState>,
-    /// The rules that have counted, with their keys; without one, the socket's own budget.
-    done: Vec<(usize, Option<RateTableKey>)>,
+    subject: RateSubject<'a>,
 }
 
-impl<'a> Taken<'a> {
-    fn new(node: &'a Node, rules: &'a CompiledRules, own: Option<&'a mut ConnectionRateState>) -> Self {
-        Taken { node, rules, own, done: Vec::new() }
-    }
-
-    /// The number of the rule that is exceeded is part of the error.
-    fn take_all(
-        mut self,
-        subject: RateSubject<'_>,
-        found: RuleSet,
-        now_ns: u64,
-    ) -> Result<(), (usize, Limited)> {
-        let is_one = { found.iter().nth(1).is_none() };
+impl Budgets<'_> {
+    /// Takes from all budgets. If one is used up, the others get it back, and its rule is part of the error.
+    fn take_all(mut self, found: RuleSet, now_ns: u64) -> Result<(), (usize, Limited)> {
         for number in found.iter() {
-            match self.take(number, subject, now_ns) {
-                Ok(key) if !is_one => self.done.push((number, key)),
-                Ok(_) => {}
-                Err(limited) => {
-                    self.give_back();
-                    return Err((number, limited));
-                }
+            if let Err(limited) = self.take(number, now_ns) {
+                found.iter().take_while(|done| *done != number).for_each(|done| self.give_back(done));
+                return Err((number, limited));
             }
         }
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        number: usize,
-        subject: RateSubject<'_>,
-        now_ns: u64,
-    ) -> Result<Option<RateTableKey>, Limited> {
-        let (rates, rule) = (&self.node.rates, &self.rules.rules[number]);
-        let make = || rates.key(rule, subject);
-        let key = match &mut self.own {
-            Some(own) => own.key(number, subject.user, || make()),
-            None => make(),
-        };
-        match (key, &mut self.own) {
-            (Some(key), _) => rates.take(self.rules, rule, key, subject, now_ns)?,
-            (None, Some(own)) => own.cell(number).take(rule.pace.interval_ns, rule.pace.burst, now_ns)?,
-            (None, None) => {}
+    fn take(&mut self, number: usize, now_ns: u64) -> Result<(), Limited> {
+        let rule = &self.rules.rules[number];
+        match (self.key(number), &mut self.own) {
+            (Some(key), _) => self.node.rates.take(self.rules, rule, key, self.subject, now_ns),
+            (None, Some(own)) => own.cell(number).take(rule.pace.interval_ns, rule.pace.burst, now_ns),
+            (None, None) => Ok(()),
         }
-        Ok(key)
     }
 
-    fn give_back(&mut self) {
-        for (number, key) in std::mem::take(&mut self.done) {
-            let pace = self.rules.rules[number].pace;
-            match (key, &mut self.own) {
-                (Some(key), _) => self.node.rates.table.give_back(key, pace),
-                (None, Some(own)) => own.cell(number).give_back(pace.interval_ns),
-                (None, None) => {}
-            }
+    fn give_back(&mut self, number: usize) {
+        let pace = self.rules.rules[number].pace;
+        match (self.key(number), &mut self.own) {
+            (Some(key), _) => self.node.rates.table.give_back(key, pace),
+            (None, Some(own)) => own.cell(number).give_back(pace.interval_ns),
+            (None, None) => {}
+        }
+    }
+
+    /// The key of a rule; `None` if it counts the socket itself.
+    fn key(&mut self, number: usize) -> Option<RateTableKey> {
+        let (rates, rule, subject) = (&self.node.rates, &self.rules.rules[number], self.subject);
+        let make = || rates.key(rule, subject);
+        match &mut self.own {
+            Some(own) => own.key(number, subject.user, make),
+            None => make(),
         }
     }
 }

@@ -13,6 +13,8 @@ pub(crate) struct CompiledRules {
     pub(crate) matcher: RateMatcher,
     pub(crate) rules: Vec<CompiledRule>,
     pub(crate) keys_max: usize,
+    /// A rule counts users.
+    pub(crate) count_users: bool,
 }
 
 /// A rule with what is computed from it.
@@ -34,6 +36,7 @@ impl CompiledRules {
             matcher: RateMatcher::new(rules),
             rules: rules.iter().enumerate().map(compile).collect(),
             keys_max,
+            count_users: rules.iter().any(|rule| rule.per() == RateKey::User),
         }
     }
 }
