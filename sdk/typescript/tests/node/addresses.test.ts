@@ -177,7 +177,7 @@ describe("a name in an address", () => {
     await rejectionCode(new Dispatch({ projectId, host: "chat.example", options }).connect({ shardName, timeout: 1 }));
     const { searchParams } = new URL(AddressSocket.addresses.at(-1) ?? "");
     expect(Object.fromEntries(searchParams)).toEqual({
-      connectedClients: "changes", identify: "answered", projectId, shardName,
+      connectedClients: "changes", identify: "answered", sb: "1", projectId, shardName,
     });
   });
 

@@ -340,7 +340,7 @@ describe("a dispatch", () => {
     dispatch.on(DISPATCH_EVENT.CONNECTED, () => dispatch.emitEvent("hello"));
     void dispatch.connect({ maxConnectionsPerShard: "25" });
     const peer = await server.sockets.next();
-    expect(peer.url).toBe("/koji?connectedClients=changes&identify=answered&projectId=p%20q&shardName=s%2F1&maxConnectionsPerShard=25");
+    expect(peer.url).toBe("/koji?connectedClients=changes&identify=answered&sb=1&projectId=p%20q&shardName=s%2F1&maxConnectionsPerShard=25");
     peer.sendConnected();
     const namesFrom = async (from: typeof peer, count: number) => {
       const names = [];
