@@ -14,6 +14,7 @@ pub(crate) mod flusher;
 pub(crate) mod forwarded;
 pub(crate) mod heartbeat;
 pub(crate) mod http;
+pub(crate) mod http2_connection;
 pub(crate) mod http_client;
 pub(crate) mod http_connection;
 pub(crate) mod http_stream;

@@ -256,6 +256,28 @@ async fn the_page_to_try_the_api_loads_nothing_from_other_hosts() {
     assert_eq!(answer("/api/v1/docs/..%2fopenapi.json").status, 404);
 }
 
+#[test]
+fn the_api_speaks_http_2_without_tls_and_checks_the_host_there_too() {
+    let (_server, address) = api(&["api.hosts=[\"api.internal\"]"]);
+    let (port, key) = (address.rsplit(':').next().expect("a port"), format!("Authorization: Bearer {KEY}"));
+    for (host, expected) in [("api.internal", "2 200"), ("evil.example", "2 403")] {
+        let url = format!("http://{host}:{port}/api/v1/send");
+        let resolve = format!("{host}:{port}:127.0.0.1");
+        let output = std::process::Command::new("curl")
+            .args(["-s", "--http2-prior-knowledge", "--resolve", &resolve, "-H", &key, "-o", "/dev/null"])
+            .args([
+                "-w",
+                "%{http_version} %{http_code}",
+                "-d",
+                r#"{"event":"a","to":{"everyone":true}}"#,
+                &url,
+            ])
+            .output();
+        let output = output.expect("curl runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn the_keys_are_listed_with_their_last_use_and_without_their_secrets() {
     let (_server, address) =

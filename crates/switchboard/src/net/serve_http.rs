@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
+use http::Request;
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use tower::Service;
 
 use crate::net::accept::accept_each;
 use crate::net::http_connection::{refuse_invalid, serve_connection};
+use crate::net::http2_connection::{self, begins_with_preface};
 use crate::net::limiter::AddressLimiter;
 use crate::net::timed_body::TimedBody;
 use crate::net::tls::Tls;
@@ -22,7 +24,7 @@ use crate::node::limits::Limits;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::tasks::Tasks;
 
-/// Serves an axum router over HTTP/1.1, for example health checks on an address of their own. Requests that are
+/// Serves an axum router over HTTP/1.1, and over HTTP/2 to clients that use it without TLS, for example health checks on an address of their own. Requests that are
 /// sent slowly or too large are cut off at the HTTP limits of [`Limits`], which `axum::serve` does not have.
 ///
 /// Runs until the future is dropped. Then idle connections end, and requests in progress are still answered.
@@ -77,8 +79,9 @@ impl ServeHttp {
             let Ok(permit) = permit else { return RefusalReason::HttpConnections.count() };
             let (router, limits, tls, stopped) =
                 (router.clone(), limits.clone(), tls.clone(), stopped.clone());
+            let requests = tasks.clone();
             tasks.spawn(async move {
-                serve_router((stream, peer), tls.as_ref(), router, &limits, &stopped).await;
+                serve_router((stream, peer), tls.as_ref(), router, &limits, &stopped, &requests).await;
                 drop(permit);
             });
         });
@@ -110,8 +113,9 @@ async fn serve_router(
     router: axum::Router,
     limits: &Limits,
     stopped: &CancellationToken,
+    tasks: &Tasks,
 ) {
-    serve_connection(stream, tls, limits, stopped, |mut request| {
+    let respond = |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         let refusal = refuse_invalid(&request);
         let timed = |body: Incoming| TimedBody::new(body, limits.http_body_timeout, stopped.clone());
@@ -124,6 +128,15 @@ async fn serve_router(
             let Ok(response) = router.call(request).await;
             response
         }
-    })
-    .await;
+    };
+    let is_http_2 = match tls {
+        None => begins_with_preface(&stream, limits, stopped).await,
+        // Clients with TLS would negotiate HTTP/2, which is not offered.
+        Some(_) => Some(false),
+    };
+    match is_http_2 {
+        Some(true) => http2_connection::serve_connection(stream, limits, stopped, tasks, respond).await,
+        Some(false) => serve_connection(stream, tls, limits, stopped, respond).await,
+        None => {}
+    }
 }

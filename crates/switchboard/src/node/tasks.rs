@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 
+use hyper::rt::Executor;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,6 +54,13 @@ impl Tasks {
     /// Cancels all tasks of [`spawn_service`](Self::spawn_service).
     pub(crate) fn stop_services(&self) {
         self.stop.cancel();
+    }
+}
+
+/// The tasks of HTTP/2 connections, one for each request.
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        self.spawn(task);
     }
 }
 
