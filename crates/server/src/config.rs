@@ -4,6 +4,7 @@
 //! also the text of `docs/reference/settings.md`.
 
 mod access;
+mod acme;
 mod annotated;
 mod api;
 mod api_keys;
@@ -50,6 +51,7 @@ use switchboard_redis::{Options, ReportOptions};
 
 pub use access::Access;
 pub(crate) use access::ProjectRights;
+pub use acme::TlsAcme;
 pub use api::Api;
 pub(crate) use api_keys::digest_of_hash;
 pub use api_keys::{ApiScope, NamedKey};
@@ -175,9 +177,12 @@ impl Loaded {
     /// Checks the folders of the files that the server creates, and the certificates. Together with loading, this is all that the
     /// server checks before it opens sockets and files.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        let Config { inbox, redis, tls, .. } = &self.config;
+        let Config { api, inbox, redis, tls, .. } = &self.config;
         let checked = if redis.url.is_empty() { inbox.check_folder() } else { Ok(()) };
-        checked.and_then(|()| tls.check_files()).map_err(|invalid| self.merged.locate(invalid).into())
+        checked
+            .and_then(|()| tls.check_files())
+            .and_then(|()| api.check_files())
+            .map_err(|invalid| self.merged.locate(invalid).into())
     }
 }
 
@@ -251,6 +256,7 @@ impl Config {
         self.log.check()?;
         self.clients.check()?;
         self.api.check()?;
+        self.api.check_client_ca(self.tls.covers(TlsListener::Api))?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
         self.mesa.check(&self.redis, &self.koji, self.inbox.is_on())?;

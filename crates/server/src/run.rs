@@ -212,16 +212,16 @@ impl Server {
             notifier: manager,
         };
         let watched = tls.clone();
-        let watching_certificates = async {
+        let keeping_certificates = async {
             match watched {
-                Some(tls) => tls.watch().await,
+                Some(tls) => tls.keep_current().await,
                 None => std::future::pending().await,
             }
         };
         let served = Served { listeners, tls, health, api };
         tokio::select! {
             ended = serve_all(served, app, &config, stop) => ended,
-            () = watching_certificates => Ok(()),
+            () = keeping_certificates => Ok(()),
             // It ends with the watch for signals, so never before the server.
             () = reloader.run(reload, api_requests) => std::future::pending().await,
         }

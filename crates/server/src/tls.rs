@@ -1,39 +1,43 @@
-//! The certificates of the running server: loads them, notices when their files change, and replaces them while
-//! connections are open.
+//! The certificates of the running server: loads them, obtains them from an authority, notices when their files change,
+//! and replaces them while connections are open.
 //!
 //! A certificate whose files cannot be used keeps its last usable version. `/readyz` says `degraded` then, and so does it
-//! when a certificate is not valid now.
+//! when a certificate is missing or is not valid now.
+
+mod acme;
+mod acme_folder;
+mod client_roots;
+mod error;
+mod watched;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use metrics::{counter, gauge};
+use metrics::gauge;
 use switchboard::Tls;
 use switchboard_log::{limited, printable, with_causes};
-use switchboard_tls::server::{Certificate, ServedCertificates, ServerConfigError, server_config};
+use switchboard_tls::server::{ACME_TLS_ALPN, Certificate, ServedCertificates, server_config};
 
 use crate::config::{Config, TlsCertificate, TlsFileError, TlsFiles, TlsListener};
+use acme::{Acme, AcmeError};
+use client_roots::ClientRoots;
+pub use error::TlsError;
+use watched::{Watched, count_reload};
 
 /// How often the files are read. Two reads in a row fit into the 10 s in which a change takes effect.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Why the server cannot use TLS.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// The files of a certificate cannot be used.
-    #[error(transparent)]
-    File(#[from] TlsFileError),
-    /// The configuration of TLS cannot be made.
-    #[error("TLS cannot be used")]
-    Config(#[from] ServerConfigError),
-}
+/// The name of the certificate of `tls.acme` in metrics and logs.
+const ACME: &str = "acme";
 
 /// The certificates in use.
 pub(crate) struct ServerTls {
     pairs: Mutex<Vec<Pair>>,
     served: Arc<ServedCertificates>,
     tls: Tls,
+    /// TLS of the API, if its clients need certificates.
+    api: Option<ClientRoots>,
+    acme: Option<Obtained>,
 }
 
 /// A certificate in use, and the state of its files.
@@ -41,41 +45,68 @@ struct Pair {
     paths: TlsCertificate,
     files: TlsFiles,
     certificate: Certificate,
-    /// The files cannot be used, as the last read has found.
+    watched: Watched,
+}
+
+/// The certificate from an authority.
+struct Obtained {
+    acme: Acme,
+    state: Mutex<ObtainedState>,
+}
+
+struct ObtainedState {
+    /// `None` before the first one is issued.
+    certificate: Option<Certificate>,
     has_failed: bool,
-    /// The failure has been reported.
-    is_reported: bool,
 }
 
 impl ServerTls {
-    /// Loads all certificates; `None` if there are none.
+    /// Loads all certificates; `None` if TLS is off.
     pub(crate) fn open(config: &Config) -> Result<Option<Self>, TlsError> {
         if !config.tls.is_on() {
             return Ok(None);
         }
         let pairs = load(config)?;
         let served = Arc::new(ServedCertificates::default());
-        let tls = Tls::new(Arc::new(server_config(served.clone(), None)?));
-        let opened = ServerTls { pairs: Mutex::new(Vec::new()), served, tls };
+        let mut of_clients = server_config(served.clone(), None)?;
+        let acme = config.tls.acme.is_on().then(|| Obtained::open(config)).transpose()?;
+        if acme.is_some() {
+            of_clients.alpn_protocols.push(ACME_TLS_ALPN.to_vec());
+        }
+        let roots = config.api.client_ca_file.as_ref().filter(|_| config.tls.covers(TlsListener::Api));
+        let api = roots.map(|path| ClientRoots::open(path, served.clone())).transpose()?;
+        let tls = Tls::new(Arc::new(of_clients));
+        let opened = ServerTls { pairs: Mutex::new(Vec::new()), served, tls, api, acme };
         opened.set(pairs);
         Ok(Some(opened))
     }
 
     /// TLS of a listener; `None` if the listener is plain.
     pub(crate) fn of(&self, listener: TlsListener, config: &Config) -> Option<Tls> {
-        config.tls.covers(listener).then(|| self.tls.clone())
+        let tls = match (listener, &self.api) {
+            (TlsListener::Api, Some(api)) => api.tls(),
+            _ => &self.tls,
+        };
+        config.tls.covers(listener).then(|| tls.clone())
     }
 
     /// Replaces all certificates by those of new settings, or none if one of them cannot be used.
     pub(crate) fn reload(&self, config: &Config) -> Result<(), TlsError> {
-        let loaded = load(config);
+        let loaded = load(config).and_then(|pairs| {
+            self.api.as_ref().map(ClientRoots::reload).transpose()?;
+            Ok(pairs)
+        });
         count_reload(loaded.is_ok());
         self.set(loaded?);
         Ok(())
     }
 
-    /// Reads the files again and again. Never ready.
-    pub(crate) async fn watch(self: Arc<Self>) {
+    /// Keeps the certificates current. Never ready.
+    pub(crate) async fn keep_current(self: Arc<Self>) {
+        tokio::join!(self.clone().watch(), self.obtain());
+    }
+
+    async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
             let this = self.clone();
@@ -84,9 +115,38 @@ impl ServerTls {
         }
     }
 
-    /// Returns true if a certificate's files cannot be used, or if it is not valid now.
+    /// Obtains the certificate of `tls.acme`, if it is on.
+    async fn obtain(&self) {
+        let Some(obtained) = &self.acme else { return };
+        let current = obtained.state().certificate.clone();
+        let done = |outcome: Result<&Certificate, &AcmeError>| {
+            count_reload(outcome.is_ok());
+            match outcome {
+                Ok(certificate) => {
+                    obtained.set(certificate);
+                    limited!(INFO, "certificate obtained; open connections stay open");
+                }
+                Err(error) => {
+                    obtained.state().has_failed = true;
+                    limited!(
+                        ERROR,
+                        error = printable(with_causes(error)),
+                        "certificate not obtained; trying again later"
+                    );
+                }
+            }
+            self.serve();
+        };
+        obtained.acme.run(&self.served, current, done).await;
+    }
+
+    /// Returns true if a certificate cannot be replaced, is missing, or is not valid now.
     pub(crate) fn is_degraded(&self) -> bool {
-        self.pairs().iter().any(|pair| pair.is_reported || validity_problem(&pair.certificate).is_some())
+        let is_bad =
+            |pair: &Pair| pair.watched.is_reported() || validity_problem(&pair.certificate).is_some();
+        self.pairs().iter().any(is_bad)
+            || self.api.as_ref().is_some_and(ClientRoots::is_reported)
+            || self.acme.as_ref().is_some_and(Obtained::is_degraded)
     }
 
     fn pairs(&self) -> MutexGuard<'_, Vec<Pair>> {
@@ -96,9 +156,9 @@ impl ServerTls {
     fn set(&self, pairs: Vec<Pair>) {
         for pair in self.pairs().iter().filter(|old| pairs.iter().all(|pair| pair.paths != old.paths)) {
             // A series cannot be removed; 0 is in the past, and no alert considers it.
-            expiry_gauge(&pair.paths).set(0.0);
+            expiry_gauge(pair.name()).set(0.0);
         }
-        pairs.iter().for_each(Pair::report);
+        pairs.iter().for_each(|pair| report(pair.name(), &pair.certificate));
         *self.pairs() = pairs;
         self.serve();
     }
@@ -106,9 +166,15 @@ impl ServerTls {
     /// Serves the certificates in use.
     fn serve(&self) {
         let pairs = self.pairs();
-        let certificates: Vec<Certificate> = pairs.iter().map(|pair| pair.certificate.clone()).collect();
+        let mut certificates: Vec<Certificate> = pairs.iter().map(|pair| pair.certificate.clone()).collect();
+        let mut failed = pairs.iter().filter(|pair| pair.watched.is_reported()).count();
+        failed += usize::from(self.api.as_ref().is_some_and(ClientRoots::is_reported));
+        if let Some(obtained) = &self.acme {
+            let state = obtained.state();
+            certificates.extend(state.certificate.clone());
+            failed += usize::from(state.has_failed);
+        }
         self.served.set(&certificates);
-        let failed = pairs.iter().filter(|pair| pair.is_reported).count();
         gauge!("switchboard_tls_certificates_failed").set(failed as f64);
     }
 
@@ -122,58 +188,58 @@ impl ServerTls {
                 pair.refresh(read);
             }
         }
+        if let Some(api) = &self.api {
+            api.refresh();
+        }
         self.serve();
     }
 }
 
 impl Pair {
+    fn name(&self) -> String {
+        self.paths.cert.display().to_string()
+    }
+
     /// Replaces the certificate if the files have changed and can be used.
     fn refresh(&mut self, read: Result<TlsFiles, TlsFileError>) {
         if read.as_ref().is_ok_and(|files| *files == self.files) {
-            (self.has_failed, self.is_reported) = (false, false);
-            return;
+            return self.watched.recovered();
         }
         let loaded = read.and_then(|files| Ok((self.paths.parse(&files)?, files)));
         match loaded {
             Ok((certificate, files)) => {
                 (self.certificate, self.files) = (certificate, files);
-                (self.has_failed, self.is_reported) = (false, false);
-                count_reload(true);
-                limited!(
-                    INFO,
-                    certificate = printable(self.paths.cert.display()),
-                    "certificate replaced; open connections stay open"
-                );
-                self.report();
+                self.watched.replaced(&self.paths.cert);
+                report(self.name(), &self.certificate);
             }
-            // The files may be replaced at this moment, one after the other.
-            Err(_) if !self.has_failed => self.has_failed = true,
-            Err(_) if self.is_reported => {}
-            Err(error) => {
-                self.is_reported = true;
-                count_reload(false);
-                limited!(
-                    ERROR,
-                    certificate = printable(self.paths.cert.display()),
-                    error = printable(with_causes(&error)),
-                    "certificate not replaced; the previous one stays in use"
-                );
-            }
+            Err(error) => self.watched.failed(&self.paths.cert, &error),
         }
     }
+}
 
-    /// Shows how long the certificate is valid.
-    fn report(&self) {
-        let end = self.certificate.not_after().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        expiry_gauge(&self.paths).set(end.as_secs() as f64);
-        if let Some(problem) = validity_problem(&self.certificate) {
-            limited!(
-                WARN,
-                certificate = printable(self.paths.cert.display()),
-                problem,
-                "clients refuse the certificate"
-            );
+impl Obtained {
+    fn open(config: &Config) -> Result<Self, TlsError> {
+        let acme = Acme::new(&config.tls.acme).map_err(|error| TlsError::Acme(error.into()))?;
+        let certificate = acme.stored();
+        if let Some(certificate) = &certificate {
+            report(ACME.into(), certificate);
         }
+        Ok(Obtained { acme, state: Mutex::new(ObtainedState { certificate, has_failed: false }) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, ObtainedState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, certificate: &Certificate) {
+        report(ACME.into(), certificate);
+        *self.state() = ObtainedState { certificate: Some(certificate.clone()), has_failed: false };
+    }
+
+    fn is_degraded(&self) -> bool {
+        let state = self.state();
+        let is_valid = state.certificate.as_ref().is_some_and(|held| validity_problem(held).is_none());
+        state.has_failed || !is_valid
     }
 }
 
@@ -190,9 +256,18 @@ pub(crate) fn warnings(config: &Config) -> Vec<String> {
 fn load(config: &Config) -> Result<Vec<Pair>, TlsError> {
     let load = |paths: &TlsCertificate| {
         let (files, certificate) = paths.load()?;
-        Ok(Pair { paths: paths.clone(), files, certificate, has_failed: false, is_reported: false })
+        Ok(Pair { paths: paths.clone(), files, certificate, watched: Watched::default() })
     };
     config.tls.certificates.iter().map(load).collect()
+}
+
+/// Shows how long a certificate is valid.
+fn report(name: String, certificate: &Certificate) {
+    if let Some(problem) = validity_problem(certificate) {
+        limited!(WARN, certificate = printable(&name), problem, "clients refuse the certificate");
+    }
+    let end = certificate.not_after().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    expiry_gauge(name).set(end.as_secs() as f64);
 }
 
 /// Why clients refuse a certificate now.
@@ -205,11 +280,6 @@ fn validity_problem(certificate: &Certificate) -> Option<&'static str> {
     }
 }
 
-fn expiry_gauge(paths: &TlsCertificate) -> metrics::Gauge {
-    gauge!("switchboard_tls_certificate_not_after_seconds", "certificate" => paths.cert.display().to_string())
-}
-
-fn count_reload(is_applied: bool) {
-    let outcome = if is_applied { "applied" } else { "failed" };
-    counter!("switchboard_tls_reloads_total", "outcome" => outcome).increment(1);
+fn expiry_gauge(name: String) -> metrics::Gauge {
+    gauge!("switchboard_tls_certificate_not_after_seconds", "certificate" => name)
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::server::{
 use tokio_rustls::rustls::{self, RootCertStore};
 
 pub use certificate::{Certificate, CertificateError};
-pub use resolver::ServedCertificates;
+pub use resolver::{ACME_TLS_ALPN, ServedCertificates};
 
 use crate::{RootCertificateError, add};
 

@@ -1,5 +1,6 @@
 //! The binary: its command line, its settings, and several processes at once.
 
+mod acme;
 mod api;
 mod api_access;
 mod api_commands;

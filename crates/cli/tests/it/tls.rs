@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::json;
 use switchboard_testkit::tls::trusting;
-use switchboard_testkit::{Peer, Scratch, TestCertificate, until};
+use switchboard_testkit::{Peer, Scratch, TestCertificate};
 use switchboard_tls::rustls::ClientConfig;
 
 use crate::support::{Server, get, run};
@@ -19,6 +19,16 @@ struct SecureServer {
     cert: String,
     key: String,
     _scratch: Scratch,
+}
+
+/// Waits for what the server does by itself some seconds later.
+pub(crate) async fn eventually(event: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let reached = tokio::time::timeout(Duration::from_secs(100), async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    reached.await.unwrap_or_else(|_| panic!("{event}: not within 100 s"));
 }
 
 /// The flag of a certificate.
@@ -45,7 +55,7 @@ impl SecureServer {
     /// Waits until new clients get this certificate.
     async fn until_served(&self, certificate: &TestCertificate) {
         let config = certificate.client();
-        until("the certificate is served", async || self.connect(&config).await.is_ok()).await;
+        eventually("the certificate is served", async || self.connect(&config).await.is_ok()).await;
     }
 
     fn metric(&self, name: &str) -> Option<f64> {
@@ -135,10 +145,10 @@ async fn links_to_new_files_are_noticed_and_sighup_reads_files_at_once() {
     };
     assert!(connects(&certificates[0]).await);
     point_to(1);
-    until("the new certificate is served", async || connects(&certificates[1]).await).await;
+    eventually("the new certificate is served", async || connects(&certificates[1]).await).await;
     point_to(2);
     server.signal("-HUP");
-    until("the new certificate is served", async || connects(&certificates[2]).await).await;
+    eventually("the new certificate is served", async || connects(&certificates[2]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,12 +165,12 @@ async fn files_that_cannot_be_used_keep_the_certificate_and_are_reported() {
             Some(key) => fs::write(&server.key, key).expect("the folder is the test's own"),
             None => fs::remove_file(&server.key).expect("it is there"),
         }
-        until("the failure is reported", async || server.readiness() == "degraded").await;
+        eventually("the failure is reported", async || server.readiness() == "degraded").await;
         assert_eq!(server.metric("switchboard_tls_certificates_failed"), Some(1.0));
         assert_eq!(failures(), round as f64 + 1.0);
         server.connect(&first.client()).await.expect("the previous certificate is served").close().await;
         fs::write(&server.key, &first.key).expect("the folder is the test's own");
-        until("the failure is over", async || server.readiness() == "ready").await;
+        eventually("the failure is over", async || server.readiness() == "ready").await;
     }
     assert_eq!(steady.request("/join", json!({ "room": "a" })).await["joined"], "a");
     let key = server.key.clone();
@@ -181,7 +191,7 @@ async fn a_failed_reload_by_sighup_keeps_certificates_and_settings() {
     fs::write(&server.key, &next.key).expect("the folder is the test's own");
     server.server.signal("-HUP");
     let failed = "switchboard_settings_reloads_total{outcome=\"failed\"}";
-    until("the reload has failed", async || server.metric(failed) == Some(1.0)).await;
+    eventually("the reload has failed", async || server.metric(failed) == Some(1.0)).await;
     server.connect(&first.client()).await.expect("the previous certificate is served");
     fs::write(&server.cert, &next.cert).expect("the folder is the test's own");
     server.server.signal("-HUP");
@@ -255,7 +265,8 @@ async fn a_reload_of_the_settings_adds_a_certificate() {
     fs::write(&settings, both).expect("the folder is the test's own");
     server.signal("-HUP");
     let series = "switchboard_tls_certificate_not_after_seconds{certificate=\"";
-    until("both are in use", async || get(&server.health, "/metrics").matches(series).count() == 2).await;
+    eventually("both are in use", async || get(&server.health, "/metrics").matches(series).count() == 2)
+        .await;
     assert!(connects(&[&one]).await);
 }
 
@@ -299,7 +310,87 @@ fn settings_without_a_certificate_are_reported_as_without_effect() {
     let error = String::from_utf8_lossy(&check.stderr).into_owned();
     assert!(
         error.contains("tls.redirect_listen")
-            && error.contains("it has no effect, because tls.certificates is not set"),
+            && error.contains("it has no effect, because tls.certificates and tls.acme.domains are not set"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_accepts_only_clients_with_a_certificate_of_the_listed_authorities() {
+    let (certificate, backend, stranger) = (localhost(), localhost(), localhost());
+    let scratch = Scratch::new();
+    let roots = scratch.file("backends.pem");
+    fs::write(&roots, &backend.cert).expect("the folder is the test's own");
+    let client_roots = format!("api.client_ca_file={roots}");
+    let sets = [
+        "tls.listeners=[\"clients\", \"api\"]",
+        "api.keys=a key of this test, long enough",
+        "api.listen=127.0.0.1:0",
+        &client_roots,
+    ];
+    let server = SecureServer::start(&certificate, &sets);
+    let after = server.server.banner.split("  api      https://").nth(1).expect("the banner names it");
+    let api = after.split('/').next().expect("an address").to_owned();
+    let status = async |own: Option<&TestCertificate>| status(&api, &certificate, own).await;
+    // Without a key the API answers 401, so the handshake has succeeded.
+    assert_eq!(status(Some(&backend)).await, Some(401));
+    assert_eq!(status(Some(&stranger)).await, None);
+    assert_eq!(status(None).await, None);
+    server.connect(&certificate.client()).await.expect("clients need no certificate").close().await;
+
+    fs::write(&roots, &stranger.cert).expect("the folder is the test's own");
+    eventually("the new authorities are in use", async || status(Some(&stranger)).await == Some(401)).await;
+    assert_eq!(status(Some(&backend)).await, None);
+    fs::write(&roots, "nothing").expect("the folder is the test's own");
+    eventually("the failure is reported", async || server.readiness() == "degraded").await;
+    assert_eq!(status(Some(&stranger)).await, Some(401), "the previous authorities stay in use");
+    let log = server.log();
+    assert!(log.contains(&roots) && log.contains("the root certificate is not valid"), "{log}");
+}
+
+/// The status of a request without a key to the API; `None` if the TLS handshake fails.
+async fn status(api: &str, trusted: &TestCertificate, own: Option<&TestCertificate>) -> Option<u16> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let config = match own {
+        Some(own) => own.client_of(trusted),
+        None => trusted.client(),
+    };
+    let tcp = tokio::net::TcpStream::connect(api).await.expect("the API listens");
+    let connector = tokio_rustls::TlsConnector::from(config);
+    let mut stream = connector.connect("localhost".try_into().expect("a name"), tcp).await.ok()?;
+    let request =
+        "POST /api/v1/dispatch HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    // With TLS 1.3 the refusal of a certificate arrives after the handshake.
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).split(' ').nth(1)?.parse().ok()
+}
+
+#[test]
+fn certificate_authorities_of_backends_that_cannot_be_used_are_refused() {
+    let scratch = Scratch::new();
+    let [cert, key] = ["cert.pem", "key.pem"].map(|name| scratch.file(name));
+    localhost().write(&cert, &key);
+    let pair = certificate_flag(&cert, &key);
+    let key_of_api = "api.keys=a key of this test, long enough";
+    let roots = |path: &str| format!("api.client_ca_file={path}");
+    let with_api = "tls.listeners=[\"api\"]";
+    for (sets, words) in [
+        (&[&*roots(&cert)][..], "the API does not use TLS, which it needs"),
+        (&[&*pair, &*roots(&cert)], "add `api` to tls.listeners"),
+        (&[&*pair, with_api, &*roots("/no/such/file")], "expected a readable file: No such file"),
+        (
+            &[&*pair, with_api, &*roots(&key)],
+            "expected certificates in PEM: the file contains no certificate",
+        ),
+    ] {
+        let sets: Vec<&str> =
+            sets.iter().copied().chain([key_of_api]).flat_map(|set| ["--set", set]).collect();
+        let [check, serve] = ["check", "serve"]
+            .map(|command| run(&[&[command, "--listen", "127.0.0.1:0"][..], &sets].concat()));
+        assert_eq!((check.status.code(), &check.stderr), (Some(2), &serve.stderr), "{sets:?}");
+        let error = String::from_utf8_lossy(&check.stderr).into_owned();
+        assert!(error.starts_with("error: api.client_ca_file") && error.contains(words), "{error}");
+    }
 }

@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use switchboard_log::with_causes;
+use switchboard_tls::server::{ServedCertificates, server_config};
 
 use super::api_keys::{NamedKey, check_keys};
 use super::error::InvalidSetting;
+use super::file::read;
 use super::hosts::check_hosts;
 use super::no_effect::NoEffect;
 use super::secret::Secrets;
@@ -27,6 +32,10 @@ pub struct Api {
     /// Further keys, by a name of your choice. Each has `keys` as above, `scopes` (a list of `read`, `send` and `manage`),
     /// `projects` (default: all) and `expires_at` (such as `2027-01-31T00:00:00Z`; default: never).
     pub named_keys: BTreeMap<String, NamedKey>,
+    /// PEM file of certificate authorities: only backends with a certificate of one of them can connect, and they need a key,
+    /// too. A changed file is used within 10 s. It needs `api` in `tls.listeners`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ca_file: Option<PathBuf>,
     /// Largest request body in bytes; a larger one is refused with 413. Default 1,048,576.
     pub body_bytes_max: usize,
     /// Requests per second and key, with a burst of as many; more are refused with 429. Default 1,000.
@@ -41,6 +50,7 @@ impl Default for Api {
             hosts: Vec::new(),
             keys: Secrets::default(),
             named_keys: BTreeMap::new(),
+            client_ca_file: None,
             body_bytes_max: 1024 * 1024,
             requests_per_second: Some(1000),
         }
@@ -58,6 +68,25 @@ impl Api {
             return Err(InvalidSetting::new("api.body_bytes_max", "expected at least 1"));
         }
         Ok(())
+    }
+
+    /// Checks that clients with certificates use TLS.
+    pub(super) fn check_client_ca(&self, has_tls: bool) -> Result<(), InvalidSetting> {
+        if self.client_ca_file.is_none() || !self.is_on() || has_tls {
+            return Ok(());
+        }
+        let invalid = InvalidSetting::new("api.client_ca_file", "the API does not use TLS, which it needs");
+        Err(invalid.with_hint("set tls.certificates, and add `api` to tls.listeners"))
+    }
+
+    /// Checks the certificate authorities of clients.
+    pub(super) fn check_files(&self) -> Result<(), InvalidSetting> {
+        const KEY: &str = "api.client_ca_file";
+        let Some(path) = &self.client_ca_file else { return Ok(()) };
+        let checked = server_config(Arc::<ServedCertificates>::default(), Some(&read(KEY, path)?));
+        checked.map(drop).map_err(|error| {
+            InvalidSetting::new(KEY, format!("expected certificates in PEM: {}", with_causes(&error)))
+        })
     }
 
     /// Settings without effect.

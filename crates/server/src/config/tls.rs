@@ -9,20 +9,21 @@ use serde::{Deserialize, Serialize};
 use switchboard_log::with_causes;
 use switchboard_tls::server::{Certificate, CertificateError};
 
+use super::acme::TlsAcme;
 use super::error::InvalidSetting;
 use super::no_effect::NoEffect;
 
 /// Most certificates: each has a metric of its own.
 const CERTIFICATES_MAX: usize = 100;
 
-/// Settings of TLS. It is on if there are certificates.
+/// Settings of TLS. It is on if there are certificates, or domains in `tls.acme`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tls {
     /// Certificates, at most 100, each as `{ cert = "fullchain.pem", key = "privkey.pem" }`: the paths of a PEM file with the
     /// certificate and its chain, and of one with its private key. A client gets the certificate for the host that it names
     /// (SNI), and otherwise the first one. Changed files are used within 10 s and after a SIGHUP; open connections stay open.
-    /// Default: none, so connections are not encrypted.
+    /// Default: none.
     pub certificates: Vec<TlsCertificate>,
     /// The listeners that use TLS, of `clients` (`listen`), `mesa` (`mesa.listen`), `api` (`api.listen`) and `internal`
     /// (`internal.listen`). Default `clients` and `mesa`.
@@ -31,6 +32,8 @@ pub struct Tls {
     /// `listen`; port 0 takes a free one. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_listen: Option<SocketAddr>,
+    /// A certificate that the server obtains from an authority.
+    pub acme: TlsAcme,
 }
 
 /// The files of a certificate.
@@ -82,6 +85,7 @@ impl Default for Tls {
             certificates: Vec::new(),
             listeners: vec![TlsListener::Clients, TlsListener::Mesa],
             redirect_listen: None,
+            acme: TlsAcme::default(),
         }
     }
 }
@@ -92,12 +96,12 @@ impl Tls {
             let problem = format!("expected at most {CERTIFICATES_MAX} certificates");
             return Err(InvalidSetting::new("tls.certificates", problem));
         }
-        Ok(())
+        self.acme.check()
     }
 
-    /// Returns true if there are certificates.
+    /// Returns true if there are certificates, or will be.
     pub(crate) fn is_on(&self) -> bool {
-        !self.certificates.is_empty()
+        !self.certificates.is_empty() || self.acme.is_on()
     }
 
     /// Returns true if a listener uses TLS.
@@ -107,8 +111,11 @@ impl Tls {
 
     /// Settings without effect.
     pub(super) fn no_effect(&self) -> Option<NoEffect> {
-        let off = NoEffect::of(&["tls"], "tls.certificates is not set, so connections are not encrypted");
-        (!self.is_on()).then_some(off.except(&["tls.certificates"]))
+        if self.is_on() {
+            return self.acme.no_effect();
+        }
+        let reason = "tls.certificates and tls.acme.domains are not set, so connections are not encrypted";
+        Some(NoEffect::of(&["tls"], reason).except(&["tls.certificates", "tls.acme.domains"]))
     }
 
     /// Checks the files of all certificates.
@@ -121,7 +128,8 @@ impl Tls {
                     "each certificate needs a file with its chain and one with its key, both in PEM",
                 )
             })
-        })
+        })?;
+        self.acme.check_files()
     }
 }
 

@@ -123,10 +123,13 @@ impl<'a> Banner<'a> {
     }
 
     fn write_tls(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self.config.tls.certificates.len() {
-            0 => return Ok(()),
-            1 => write!(f, "  tls      one certificate")?,
-            many => write!(f, "  tls      {many} certificates")?,
+        let (files, acme) = (self.config.tls.certificates.len(), &self.config.tls.acme);
+        match (files, acme.is_on()) {
+            (0, false) => return Ok(()),
+            (0, true) => write!(f, "  tls      a certificate from {}", acme.directory)?,
+            (1, false) => write!(f, "  tls      one certificate")?,
+            (many, false) => write!(f, "  tls      {many} certificates")?,
+            (many, true) => write!(f, "  tls      {many} in files, one from {}", acme.directory)?,
         }
         match self.redirect {
             Some(redirect) => writeln!(f, "; http://{redirect}/ redirects to the encrypted address"),

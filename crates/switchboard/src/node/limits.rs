@@ -137,8 +137,8 @@ pub struct Limits {
     /// 16,777,216.
     #[serde(with = "crate::node::limit")]
     pub bytes_per_s: Option<u32>,
-    /// Time within which the first request of a connection, a handshake or another, must be complete; then the
-    /// connection is aborted. Default 10 s.
+    /// Time within which the first request of a connection, a handshake or another, must be complete, and before it the
+    /// handshake of TLS; then the connection is aborted. Default 10 s.
     #[serde(
         rename = "handshake_timeout_ms",
         serialize_with = "millis",

@@ -164,8 +164,11 @@ pub(super) const RELOAD: Label = label("outcome", &["applied", "failed"]);
 
 pub(super) const TLS_HANDSHAKE: Label = label("kind", &["full", "resumed"]);
 
-pub(super) const CERTIFICATE: Label =
-    Label { name: "certificate", values: &[], others: "the `cert` file of each pair in `tls.certificates`" };
+pub(super) const CERTIFICATE: Label = Label {
+    name: "certificate",
+    values: &[],
+    others: "the `cert` file of each pair in `tls.certificates`, and `acme`",
+};
 
 pub(super) const UNDELIVERED_REASON: Label = label(
     "reason",

@@ -25,6 +25,9 @@ const HEAD: &str = "\
 const EXAMPLES: &[(&str, &str)] = &[
     ("access", r#""tokens""#),
     ("tls.redirect_listen", r#""0.0.0.0:80""#),
+    ("tls.acme.contact", r#""mailto:ops@chat.example""#),
+    ("tls.acme.directory_ca_file", r#""/etc/switchboard/acme-ca.pem""#),
+    ("api.client_ca_file", r#""/etc/switchboard/backends-ca.pem""#),
     ("internal.listen", r#""127.0.0.1:3001""#),
     ("clients.allowed_origins", r#"["https://example.com"]"#),
     ("clients.forwarded_header", r#""x-forwarded-for""#),
