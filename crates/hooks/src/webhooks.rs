@@ -10,6 +10,7 @@ pub(crate) mod endpoint;
 pub(crate) mod event_kind;
 mod filter;
 mod local_queue;
+mod occupancy;
 pub(crate) mod options;
 mod report_json;
 mod retry;
@@ -17,20 +18,21 @@ mod sink;
 mod source;
 pub(crate) mod test_call;
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use metrics::gauge;
 use switchboard_backplane::ReportSink;
 use switchboard_event::{Name, unix_ms};
 use switchboard_log::{limited, printable, printable_error};
-use switchboard_redis::{Options as RedisOptions, webhook_prefix};
+use switchboard_redis::{Options as RedisOptions, Redis, webhook_prefix};
 use switchboard_worker::{Worker, WorkerOptions};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::webhooks::endpoint::{Endpoint, EndpointStatus, Outcome};
 use crate::webhooks::local_queue::{LANES, LocalQueue};
+use crate::webhooks::occupancy::{Occupancy, OccupancySink};
 use crate::webhooks::options::{WebhookError, WebhookOptions};
 use crate::webhooks::sink::{LocalSink, RedisSink};
 use crate::webhooks::source::Source;
@@ -51,6 +53,8 @@ const CONNECT_PAUSE: Duration = Duration::from_secs(1);
 pub struct Webhooks {
     senders: Vec<Arc<EndpointSenders>>,
     tasks: Mutex<JoinSet<()>>,
+    vacated_after: Duration,
+    occupancy: OnceLock<Arc<Occupancy>>,
 }
 
 /// One endpoint with the sources of its reports.
@@ -127,7 +131,8 @@ impl Webhooks {
         let senders = options.endpoints.iter().map(senders).collect::<Result<Vec<_>, WebhookError>>()?;
         let mut tasks = JoinSet::new();
         senders.iter().for_each(|senders| drop(tasks.spawn(senders.clone().run_meters())));
-        Ok(Webhooks { senders, tasks: Mutex::new(tasks) })
+        let (tasks, vacated_after) = (Mutex::new(tasks), options.vacated_after);
+        Ok(Webhooks { senders, tasks, vacated_after, occupancy: OnceLock::new() })
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -141,15 +146,37 @@ impl Webhooks {
         }
     }
 
-    /// The sink for the reports of this node. `streams` are those of [`Redis`](switchboard_redis::Redis::webhook_sink).
-    pub fn sink(&self, streams: Option<Arc<dyn ReportSink>>) -> Arc<dyn ReportSink> {
+    /// The sink for the reports of this node. Call it once.
+    pub fn sink(&self, redis: Option<&Redis>) -> Arc<dyn ReportSink> {
         let endpoints = || self.senders.iter().map(|senders| senders.endpoint.clone());
-        match streams {
+        let reports: Arc<dyn ReportSink> = match redis.and_then(Redis::webhook_sink) {
             Some(streams) => Arc::new(RedisSink { streams, endpoints: endpoints().collect() }),
             None => {
                 let queues = self.senders.iter().filter_map(|senders| senders.queue.clone());
                 Arc::new(LocalSink::new(endpoints().zip(queues).collect()))
             }
+        };
+        let rooms = redis.map(Redis::occupancy);
+        let occupancy = Occupancy::new(endpoints().collect(), self.vacated_after, rooms, reports.clone());
+        let sink = match occupancy {
+            Some(occupancy) => {
+                self.tasks().spawn(occupancy.clone().run());
+                let _ = self.occupancy.set(occupancy.clone());
+                Arc::new(OccupancySink { occupancy }) as Arc<dyn ReportSink>
+            }
+            None => reports,
+        };
+        if let Some(redis) = redis {
+            redis.report_swept_clients(sink.clone());
+        }
+        sink
+    }
+
+    /// Reports the rooms that have become empty, before a stop. Call it when the node has no sockets any more, and before
+    /// it leaves Redis.
+    pub async fn report_empty_rooms(&self) {
+        if let Some(occupancy) = self.occupancy.get() {
+            let _ = timeout(LEAVE_TIMEOUT, occupancy.finish()).await;
         }
     }
 

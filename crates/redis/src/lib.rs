@@ -56,7 +56,7 @@ pub use options::{EmitBridge, LegacyPortals, MesaBridge};
 pub use options::{Mode, Options, ReportOptions};
 pub use publisher::Publisher;
 pub use reports::{RedisReportSink, webhook_prefix, worker};
-pub use store::RedisStore;
+pub use store::{RedisOccupancy, RedisStore};
 
 use bridges::Bridges;
 use connection::{Connected, Connector, Reconnects, ignore_pushes};
@@ -66,6 +66,7 @@ use names::Names;
 use options::REPLY_TIMEOUT;
 use rates::RedisRateStore;
 use recovery::Recovery;
+use reports::SweptClients;
 use revocations::RedisRevocationStore;
 use store::{Lease, Leases};
 use switchboard_log::printable_error;
@@ -81,6 +82,7 @@ pub struct Redis {
     history: Option<Arc<RedisHistory>>,
     reports: Option<Arc<RedisReportSink>>,
     webhooks: Option<Arc<RedisReportSink>>,
+    names: Names,
     idempotency: Arc<RedisIdempotencyStore>,
     revocations: Arc<RedisRevocationStore>,
     rates: Arc<RedisRateStore>,
@@ -185,10 +187,37 @@ impl Redis {
         {
             tracing::warn!("webhooks not connected to Redis yet; nothing is reported to them until they are");
         }
-        let idempotency = Arc::new(RedisIdempotencyStore::new(context.names.clone(), store.clone()));
-        let revocations = Arc::new(RedisRevocationStore::new(context.names.clone(), store.clone()));
-        let rates = Arc::new(RedisRateStore::new(context.names.clone(), store.clone()));
-        Redis { bus, store, inbox, history, reports, webhooks, idempotency, revocations, rates, _stop: stop }
+        let names = context.names.clone();
+        let idempotency = Arc::new(RedisIdempotencyStore::new(names.clone(), store.clone()));
+        let revocations = Arc::new(RedisRevocationStore::new(names.clone(), store.clone()));
+        let rates = Arc::new(RedisRateStore::new(names.clone(), store.clone()));
+        Redis {
+            bus,
+            store,
+            inbox,
+            history,
+            reports,
+            webhooks,
+            names,
+            idempotency,
+            revocations,
+            rates,
+            _stop: stop,
+        }
+    }
+
+    /// Reports the clients of crashed nodes to `sink`, which passes them to the [streams](Self::webhook_sink) of webhooks:
+    /// they have left their rooms and disconnected. Does nothing without [`Options::webhooks`].
+    pub fn report_swept_clients(&self, sink: Arc<dyn ReportSink>) {
+        if let Some(streams) = &self.webhooks {
+            let clients = SweptClients::new(self.names.clone(), sink, streams.clone());
+            self.store.report_swept_clients(clients);
+        }
+    }
+
+    /// The occupied rooms of all nodes.
+    pub fn occupancy(&self) -> RedisOccupancy {
+        RedisOccupancy::new(self.names.clone(), self.store.clone())
     }
 
     /// The sink of reports to webhooks, if [`Options::webhooks`] are set.

@@ -17,6 +17,8 @@
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to its entry in the member list |
 //! | `switchboard:{default}:work` and `:work:…` | see `reports/groups.rs` | reports for worker groups |
 //! | `switchboard:webhooks:{default}:work` and `:work:…` | see `reports/groups.rs` | reports for webhooks |
+//! | `switchboard:{default}:occupied` | set | occupied rooms, while webhooks report them |
+//! | `switchboard:{*}:swept:<lease>` | string, for 10 s | lock: a node reports the clients of an expired lease to webhooks |
 //! | `switchboard:{default}:to:<target>` | channel | publications for the target |
 //! | `switchboard:{*}:inboxes` | set | projects with inboxes |
 //! | `switchboard:{*}:inboxes:expiry-lock` | string, for a minute | lock: a node has begun to remove expired messages |
@@ -62,6 +64,11 @@ impl Names {
 
     pub(crate) fn nodes(&self) -> String {
         format!("{}:{{*}}:nodes", self.prefix)
+    }
+
+    /// Held by the node that reports the clients of an expired lease.
+    pub(crate) fn swept(&self, lease: &str) -> String {
+        format!("{}:{{*}}:swept:{lease}", self.prefix)
     }
 
     pub(crate) fn projects(&self, lease: &str) -> String {
@@ -141,6 +148,11 @@ impl ProjectNames {
 
     pub(crate) fn members(&self, target: &Target) -> String {
         format!("{}:in:{}", self.base, target_text(target))
+    }
+
+    /// The occupied rooms, for webhooks.
+    pub(crate) fn occupied(&self) -> String {
+        format!("{}:occupied", self.base)
     }
 
     pub(crate) fn users(&self) -> String {

@@ -10,6 +10,7 @@ mod queue;
 mod record;
 mod sender;
 mod shared;
+mod swept;
 pub mod worker;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub(crate) use direct::DirectReceivers;
 use queue::ReportQueue;
 use sender::ReportSender;
 use shared::ReportsShared;
+pub(crate) use swept::SweptClients;
 
 /// The prefix of the streams with reports to webhooks, beside the keys of nodes with `prefix`.
 pub fn webhook_prefix(prefix: &str) -> String {

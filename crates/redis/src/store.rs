@@ -7,6 +7,7 @@ mod calls;
 mod changes;
 mod lease;
 mod mirror;
+mod occupancy;
 mod scripts;
 mod seats;
 mod shared;
@@ -29,10 +30,12 @@ use crate::context::Context;
 use crate::error::RequestError;
 use crate::names::name;
 use crate::options::REPLY_TIMEOUT;
+use crate::reports::SweptClients;
 
 use changes::{Change, ChangeQueue};
 pub(crate) use lease::{Lease, Leases};
 pub(crate) use mirror::PresenceMirror;
+pub use occupancy::RedisOccupancy;
 use seats::LocalSeats;
 use shared::{StoreShared, StoreState};
 use switchboard_log::printable_error;
@@ -61,6 +64,7 @@ impl RedisStore {
             local: OnceLock::new(),
             changes: ChangeQueue::new(context.options.changes_bytes_max),
             seats: LocalSeats::default(),
+            swept_clients: OnceLock::new(),
             // The first connection works: the lease was claimed over it.
             state: watch::Sender::new(StoreState {
                 connection: connected.as_ref().map(|connected| connected.connection.clone()),
@@ -70,6 +74,11 @@ impl RedisStore {
         });
         context.supervise(StoreWriter::new(shared.clone(), lease), connected);
         Arc::new(RedisStore { shared })
+    }
+
+    /// Sets what reports the clients of crashed nodes. Later calls do nothing.
+    pub(crate) fn report_swept_clients(&self, reports: SweptClients) {
+        let _ = self.shared.swept_clients.set(reports);
     }
 
     /// Completes once all earlier changes of this node are written, or cannot be.

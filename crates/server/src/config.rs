@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod file;
 mod flag;
+mod handlers;
 mod history;
 mod hooks;
 mod hosts;
@@ -46,7 +47,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchboard::{AcceptOptions, Limits, Protocol};
-use switchboard_hooks::WebhookOptions;
+use switchboard_hooks::{HandlerOptions, WebhookOptions};
 use switchboard_redis::{Options, ReportOptions};
 
 pub use access::Access;
@@ -59,6 +60,7 @@ pub use auth::Auth;
 pub use clients::{Clients, ForwardedHeader};
 pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
+pub use handlers::{Failure, HandlerBackend, Handlers};
 pub use history::{History, RoomHistory};
 pub use hooks::{HookEndpoint, Hooks};
 pub use inbox::Inbox;
@@ -133,6 +135,8 @@ pub struct Config {
     pub reports: Reports,
     /// Webhooks: reports of client actions to HTTP endpoints.
     pub hooks: Hooks,
+    /// Handlers over HTTP: backends that answer events of clients.
+    pub handlers: Handlers,
     /// Projects and their rules.
     pub projects: Projects,
     /// Redis, which connects the nodes.
@@ -205,6 +209,7 @@ impl Default for Config {
             history: History::default(),
             reports: Reports::default(),
             hooks: Hooks::default(),
+            handlers: Handlers::default(),
             projects: Projects::default(),
             redis: Redis::default(),
             node: Node::default(),
@@ -267,6 +272,7 @@ impl Config {
         self.reports.check(&self.reported())?;
         self.resume.check()?;
         self.hooks.check(&self.projects)?;
+        self.handlers.check()?;
         self.auth.check()?;
         self.check_worker_threads()
     }
@@ -359,9 +365,15 @@ impl Config {
         Ok(self.hooks.options(&self.projects)?)
     }
 
+    /// The backends that answer events of clients.
+    pub fn http_handlers(&self) -> Result<Vec<HandlerOptions>, ConfigError> {
+        Ok(self.handlers.options()?)
+    }
+
     /// Which clients may connect, as an option of the framework.
     pub(crate) fn accept_options(&self) -> AcceptOptions {
-        self.clients.options(self.auth.cookie.as_deref())
+        let kept_headers = self.handlers.headers().collect();
+        AcceptOptions { kept_headers, ..self.clients.options(self.auth.cookie.as_deref()) }
     }
 
     /// Returns true if every client may do everything, unless its token has the claim `can`.

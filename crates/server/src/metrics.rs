@@ -37,6 +37,7 @@ const PUBLISH_DURATION: &[f64] =
 
 /// Upper bounds of the time that a connection is not read, in seconds: from one look at its receivers to the default of
 /// `limits.stall_max_ms`.
+const HTTP_HANDLER_DURATION: &[f64] = &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
 const STALL_DURATION: &[f64] = &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
 
 /// How often recorded durations are added to their distributions. The recorder stores each of them, 8 bytes, until then.
@@ -53,6 +54,10 @@ pub(crate) fn install(version: Version) -> Result<PrometheusHandle, BuildError> 
         .set_buckets_for_metric(
             Matcher::Full("switchboard_bus_publish_duration_seconds".into()),
             PUBLISH_DURATION,
+        )?
+        .set_buckets_for_metric(
+            Matcher::Full("switchboard_http_handler_duration_seconds".into()),
+            HTTP_HANDLER_DURATION,
         )?
         .set_buckets_for_metric(Matcher::Full("switchboard_stall_duration_seconds".into()), STALL_DURATION)?
         .install_recorder()?;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 use switchboard::{App, Serve, Stopping, WorkerThreads, serve};
-use switchboard_hooks::Webhooks;
+use switchboard_hooks::{Webhooks, install_handlers};
 use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio_util::sync::CancellationToken;
@@ -127,6 +127,9 @@ impl Server {
         let redis = connect_redis(&self.loaded.config).await?;
         let backplane = Backplane { redis: redis.as_ref(), webhooks: webhooks.as_ref() };
         let ended = Box::pin(self.run_node(signals, process, backplane, ready)).await;
+        if let Some(webhooks) = &webhooks {
+            webhooks.report_empty_rooms().await;
+        }
         if let Some(redis) = redis {
             redis.leave().await;
         }
@@ -165,7 +168,7 @@ impl Server {
         let listeners = Listeners::bind(&config)?;
         let rules = SharedRules::new(&config.projects);
         let app = webhooks::install(app::build(&config, &rules, redis)?, &config, webhooks, redis);
-        let app = mode.install(app);
+        let app = install_handlers(mode.install(app), &config.http_handlers()?)?;
         let health = health::routes(app.clone(), prometheus, tls.clone());
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);

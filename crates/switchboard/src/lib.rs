@@ -63,6 +63,7 @@ pub use net::tls::{Tls, TlsError};
 pub use net::upgrade::UpgradeService;
 pub use net::worker_threads::WorkerThreads;
 pub use node::access::rule::{AccessRequest, AccessRule};
+pub use node::connect_gate::{Admitted, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};
 pub use node::connection_info::ConnectionInfo;
 pub use node::errors::{
     CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RateLimited, RequestError,

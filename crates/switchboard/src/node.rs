@@ -9,6 +9,7 @@ pub(crate) mod address_table;
 pub(crate) mod calls;
 pub(crate) mod clock;
 pub(crate) mod commands;
+pub(crate) mod connect_gate;
 pub(crate) mod connection_info;
 pub(crate) mod connection_state;
 pub(crate) mod delays;

@@ -264,7 +264,9 @@ async fn every_query_of_the_dashboard_has_data_and_alerts_follow_an_outage() {
     let (redis, scratch) = (RedisServer::start().await, Scratch::new());
     let hook = r#"hooks.endpoints.down={url="http://127.0.0.1:1", allow_private=true, events=["connected"]}"#;
     let rule = r#"limits.rules=[{ events = ["/never"], per = "user", rate = "1/h" }]"#;
-    let sets = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true", hook, rule];
+    let backend = r#"handlers.backends.down={url="http://127.0.0.1:1", allow_private=true, events=["/ping"], on_failure="allow"}"#;
+    let always = ["internal.listen=127.0.0.1:0", "inbox.enabled=true", "emit.reports.enabled=true"];
+    let sets = [&always[..], &[hook, rule, backend]].concat();
     let path = format!("inbox.path={}", scratch.file("inbox"));
     let (one, two) = (demo(&redis.url(), &sets), demo(&redis.url(), &sets));
     let (cert, key) = (scratch.file("cert.pem"), scratch.file("key.pem"));

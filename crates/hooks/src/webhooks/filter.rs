@@ -1,7 +1,7 @@
 //! Which reports an endpoint receives.
 
 use switchboard_backplane::{ClientAction, Report};
-use switchboard_event::ProjectId;
+use switchboard_event::{ProjectId, RoomName};
 
 use super::event_kind::{EventKind, EventSet};
 use super::options::RoomPattern;
@@ -24,6 +24,12 @@ impl Filter {
     /// Returns true if the endpoint receives reports of a kind from a project.
     pub(crate) fn takes_kind(&self, project: &ProjectId, kind: EventKind) -> bool {
         self.events.contains(kind) && self.projects.contains(project)
+    }
+
+    /// Returns true if the endpoint receives events about a room.
+    pub(crate) fn takes_rooms_of(&self, project: &ProjectId, room: &RoomName) -> bool {
+        let matches = |pattern: &RoomPattern| pattern.matches(room);
+        self.projects.contains(project) && self.rooms.as_ref().is_none_or(matches)
     }
 
     fn takes_room(&self, action: &ClientAction) -> bool {

@@ -27,6 +27,8 @@ pub struct WebhookOptions {
     pub retry_max: Duration,
     /// Age at which a report is dropped and counted. Default 24 h.
     pub age_max: Duration,
+    /// How long a room has been without members when it is reported as vacated. Default 5 s.
+    pub vacated_after: Duration,
 }
 
 impl Default for WebhookOptions {
@@ -38,6 +40,7 @@ impl Default for WebhookOptions {
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(300),
             age_max: Duration::from_secs(24 * 60 * 60),
+            vacated_after: Duration::from_secs(5),
         }
     }
 }

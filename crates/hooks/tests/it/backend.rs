@@ -3,12 +3,26 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
-use switchboard_testkit::until;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// How long an event may take: several leases, on a busy machine.
+const EVENTUALLY: Duration = Duration::from_secs(120);
+
+/// Waits until a condition is met.
+pub(crate) async fn until(event: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let met = async {
+        while !condition().await {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(EVENTUALLY, met).await.unwrap_or_else(|_| panic!("{event}: not within {EVENTUALLY:?}"));
+}
 
 /// A request as the backend received it.
 #[derive(Debug, Clone)]

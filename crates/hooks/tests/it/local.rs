@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, ClientAction, ClientMessage, Name, Payload, Report, Socket, SocketId};
+use switchboard::{
+    App, ClientAction, ClientMessage, Name, Payload, Protocol, Report, ReportSink, Socket, SocketId,
+};
 use switchboard_hooks::{
     EndpointOptions, EndpointState, EventKind, OutgoingOptions, RoomPattern, Signer, WebhookOptions, Webhooks,
 };
-use switchboard_testkit::{TestServer, name, soon, until};
+use switchboard_testkit::{TestServer, name, soon};
 
-use crate::backend::{Action, Backend};
+use crate::backend::{Action, Backend, until};
 
 pub(crate) fn endpoint(backend: &Backend, name: &str, events: &[EventKind]) -> EndpointOptions {
     let outgoing = OutgoingOptions {
@@ -148,6 +150,53 @@ async fn no_report_is_lost_and_order_is_kept_while_the_endpoint_fails_in_every_w
     assert!(arrivals.values().all(|numbers| *numbers == in_order), "a report is lost or out of order");
     assert!(repetitions > 0, "calls without a response are repeated");
     assert_eq!(webhooks.status()[0].backlog, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_is_reported_as_occupied_once_and_as_vacated_if_it_stays_empty() {
+    let backend = Backend::start(|_| Action::status(200)).await;
+    let events = [EventKind::Occupied, EventKind::Vacated];
+    let rooms = Some(RoomPattern::new("chat-*").unwrap());
+    let endpoints = vec![EndpointOptions { rooms, ..endpoint(&backend, "rooms", &events) }];
+    let never = WebhookOptions { vacated_after: Duration::from_secs(3600), ..options(endpoints.clone()) };
+    let webhooks = Webhooks::start(&never).unwrap();
+    let sink = webhooks.sink(None);
+    let change = |sink: &Arc<dyn ReportSink>, room: &str, joined: bool| {
+        let action = if joined { ClientAction::Joined } else { ClientAction::Left };
+        let protocol = Some(Protocol::Emit);
+        let report = numbered(SocketId::random(), 0);
+        sink.report(Report { protocol, action: action(room.try_into().unwrap()), ..report });
+    };
+    for (room, joined) in [("chat-1", true), ("chat-1", true), ("chat-1", false), ("news", true)] {
+        change(&sink, room, joined);
+    }
+    // Empty for less than an hour.
+    for joined in [false, true, false, true] {
+        change(&sink, "chat-1", joined);
+    }
+    webhooks.report_empty_rooms().await;
+    change(&sink, "chat-1", false);
+    webhooks.report_empty_rooms().await;
+    change(&sink, "chat-1", true);
+    webhooks.report_empty_rooms().await;
+    soon("the reports are sent", webhooks.stop()).await;
+    let kinds = || -> Vec<Value> {
+        backend
+            .reports()
+            .iter()
+            .map(|report| json!([report["type"], report["room"], report["socket"]]))
+            .collect()
+    };
+    let of = |kind: &str| json!([kind, "#chat-1", Value::Null]);
+    assert_eq!(kinds(), [of("occupied"), of("vacated"), of("occupied")]);
+
+    let soon_vacated = WebhookOptions { vacated_after: Duration::from_millis(1), ..options(endpoints) };
+    let webhooks = Webhooks::start(&soon_vacated).unwrap();
+    let sink = webhooks.sink(None);
+    change(&sink, "chat-2", true);
+    backend.report(|report| *report == json!({ "type": "occupied", "room": "#chat-2", "id": report["id"], "time": report["time"], "project": "default" })).await;
+    change(&sink, "chat-2", false);
+    backend.report(|report| report["type"] == "vacated" && report["room"] == "#chat-2").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

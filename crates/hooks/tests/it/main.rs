@@ -1,6 +1,7 @@
-//! Webhooks against HTTP servers that fail in every way, with real clients and real Redis.
+//! Webhooks and handlers with HTTP servers that fail in every way, real clients and real Redis.
 
 mod backend;
 mod client;
+mod handlers;
 mod local;
 mod redis;

@@ -8,9 +8,9 @@ use serde_json::json;
 use switchboard::{App, Socket, SocketId};
 use switchboard_hooks::{EventKind, WebhookOptions, Webhooks};
 use switchboard_redis::{Options, Redis, ReportOptions};
-use switchboard_testkit::{RedisServer, TestServer, name, soon, until};
+use switchboard_testkit::{RedisServer, TestServer, name, soon};
 
-use crate::backend::{Action, Backend};
+use crate::backend::{Action, Backend, until};
 use crate::local::{endpoint, first_arrivals, numbered, options};
 
 /// A node with webhooks.
@@ -31,9 +31,7 @@ impl Node {
     }
 
     fn app(&self) -> App {
-        App::new()
-            .with_backplane(&self.redis)
-            .with_webhook_sink(self.webhooks.sink(self.redis.webhook_sink()))
+        App::new().with_backplane(&self.redis).with_webhook_sink(self.webhooks.sink(Some(&self.redis)))
     }
 }
 
@@ -78,7 +76,7 @@ async fn reports_of_a_node_that_died_are_delivered_by_another_in_order() {
     .await;
     let all = options(vec![endpoint(&backend, "all", &[EventKind::Message])]);
     let (one, other) = (Node::start(&redis, &all).await, Node::start(&redis, &all).await);
-    let sink = one.webhooks.sink(one.redis.webhook_sink());
+    let sink = one.webhooks.sink(Some(&one.redis));
     until("the group is known", async || sink.accepts(&name("default"), false)).await;
     let sockets: Vec<SocketId> = (0..SOCKETS).map(|_| SocketId::random()).collect();
     (0..EACH).for_each(|number| sockets.iter().for_each(|socket| sink.report(numbered(*socket, number))));
@@ -86,17 +84,93 @@ async fn reports_of_a_node_that_died_are_delivered_by_another_in_order() {
     soon("the reports are in Redis", one.redis.leave()).await;
     // Without leaving its group.
     drop(one.webhooks);
-    let all_arrive = async {
-        while first_arrivals(&backend.reports()).0.values().map(Vec::len).sum::<usize>() < SOCKETS * EACH {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
     // The lease of a worker is 6 s.
-    tokio::time::timeout(Duration::from_secs(120), all_arrive).await.expect("everything arrives");
+    until("everything arrives", async || {
+        first_arrivals(&backend.reports()).0.values().map(Vec::len).sum::<usize>() == SOCKETS * EACH
+    })
+    .await;
     let (arrivals, _) = first_arrivals(&backend.reports());
     let in_order: Vec<u64> = (0..EACH as u64).collect();
     assert!(arrivals.values().all(|numbers| *numbers == in_order), "out of order");
     drop(other);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_room_of_many_nodes_is_occupied_and_vacated_once() {
+    let redis = RedisServer::start().await;
+    let backend = Backend::start(|_| Action::status(200)).await;
+    let events = [EventKind::Occupied, EventKind::Vacated, EventKind::Left];
+    let options = WebhookOptions {
+        vacated_after: Duration::from_millis(1),
+        ..options(vec![endpoint(&backend, "rooms", &events)])
+    };
+    let nodes = [Node::start(&redis, &options).await, Node::start(&redis, &options).await];
+    let mut servers = Vec::new();
+    for node in &nodes {
+        let app = node.app().on("@connection", async |socket: Socket| {
+            let _ = socket.join("#lobby");
+        });
+        servers.push(TestServer::start(app).await);
+    }
+    let mut peers = [servers[0].peer().await, servers[1].peer().await];
+    for (server, peer) in servers.iter().zip(&mut peers) {
+        peer.request("/ping", json!({})).await;
+        server.app.settled().await;
+    }
+    backend.report(|report| report["type"] == "occupied").await;
+    let [mut first, mut second] = peers;
+    first.send_close(1000).await;
+    backend.report(|report| report["type"] == "left").await;
+    second.request("/ping", json!({})).await;
+    second.send_close(1000).await;
+    let vacated = backend.report(|report| report["type"] == "vacated").await;
+    assert_eq!(vacated["room"], "#lobby");
+    let count = |kind: &str| backend.reports().iter().filter(|report| report["type"] == kind).count();
+    until("both have left", async || count("left") == 2).await;
+    assert_eq!([count("occupied"), count("vacated")], [1, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_a_crashed_node_are_reported_as_disconnected_by_another() {
+    const CLIENTS: usize = 20;
+    let redis = RedisServer::start().await;
+    let backend = Backend::start(|_| Action::status(200)).await;
+    let events = [EventKind::Left, EventKind::Vacated, EventKind::Disconnected];
+    let options = WebhookOptions {
+        vacated_after: Duration::from_millis(1),
+        ..options(vec![endpoint(&backend, "ends", &events)])
+    };
+    let (crashing, living) = (Node::start(&redis, &options).await, Node::start(&redis, &options).await);
+    let _living = TestServer::start(living.app()).await;
+    let app = crashing.app().on("@connection", async |socket: Socket| {
+        let _ = socket.login("ann");
+        let _ = socket.join("#lobby");
+    });
+    let server = TestServer::start(app).await;
+    let mut peers = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut peer = server.peer().await;
+        peer.request("/ping", json!({})).await;
+        peers.push(peer);
+    }
+    server.app.settled().await;
+    let mut sockets: Vec<String> =
+        server.app.all_socket_ids().await.unwrap().iter().map(ToString::to_string).collect();
+    sockets.sort();
+    // The tasks of a node end with it, without a word to Redis.
+    drop(crashing);
+    let ended = || -> Vec<serde_json::Value> {
+        let reports = backend.reports().into_iter();
+        reports.filter(|report| report["type"] == "disconnected").collect()
+    };
+    until("every end is reported", async || ended().len() >= CLIENTS).await;
+    let mut reported: Vec<String> =
+        ended().iter().map(|report| report["socket"].as_str().unwrap().to_owned()).collect();
+    reported.sort();
+    assert_eq!(reported, sockets, "each once");
+    assert!(ended().iter().all(|report| report["code"] == 1006 && report["user"] == "ann"));
+    backend.report(|report| report["type"] == "vacated" && report["room"] == "#lobby").await;
+    assert_eq!(backend.reports().iter().filter(|report| report["type"] == "left").count(), CLIENTS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock, Weak};
 
+use redis::RedisResult;
 use switchboard_backplane::LocalMembers;
 use switchboard_event::{ProjectId, ShardName, SocketId};
 use tokio::sync::watch;
@@ -12,6 +13,7 @@ use super::mirror::PresenceMirror;
 use super::seats::LocalSeats;
 use crate::connection::RedisConnection;
 use crate::context::Context;
+use crate::reports::SweptClients;
 
 pub(super) struct StoreShared {
     pub(super) context: Arc<Context>,
@@ -20,6 +22,7 @@ pub(super) struct StoreShared {
     pub(super) local: OnceLock<Weak<dyn LocalMembers>>,
     pub(super) changes: ChangeQueue,
     pub(super) seats: LocalSeats,
+    pub(super) swept_clients: OnceLock<SweptClients>,
     pub(super) state: watch::Sender<StoreState>,
 }
 
@@ -44,6 +47,17 @@ impl StoreShared {
     /// The members on this node. `None` before the store has started and after the hub was dropped.
     pub(super) fn local(&self) -> Option<Arc<dyn LocalMembers>> {
         self.local.get()?.upgrade()
+    }
+
+    /// Removes the entries of an expired lease, after the reports of its clients. Returns false if another node does.
+    pub(super) async fn sweep(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<bool> {
+        if let Some(clients) = self.swept_clients.get()
+            && !clients.report(connection, lease).await?
+        {
+            return Ok(false);
+        }
+        self.leases.sweep(connection, lease).await?;
+        Ok(true)
     }
 
     /// Returns true if the project's presence is copied for original servers.

@@ -158,8 +158,9 @@ impl StoreWriter {
         shared.state.send_modify(|state| state.is_sweeping = true);
         self.shared.context.spawn(async move {
             for lease in expired {
-                match shared.leases.sweep(&mut connection, &lease).await {
-                    Ok(()) => {
+                match shared.sweep(&mut connection, &lease).await {
+                    Ok(false) => {}
+                    Ok(true) => {
                         swept.increment(1);
                         tracing::info!(
                             lease = printable(&lease),

@@ -55,7 +55,7 @@ impl Clients {
                 ForwardedHeader::XForwardedFor => switchboard::ForwardedHeader::XForwardedFor,
                 ForwardedHeader::Forwarded => switchboard::ForwardedHeader::Forwarded,
             }),
-            // No handler of the packaged server reads one.
+            // Those of handlers over HTTP are added.
             kept_headers: Vec::new(),
             token_cookie: token_cookie.map(str::to_owned),
         }

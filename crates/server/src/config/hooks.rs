@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use switchboard::ProjectId;
 use switchboard_hooks::{
-    EndpointOptions, EventKind, EventSet, OutgoingClient, OutgoingOptions, RoomPattern, Signer, UrlError,
-    WebhookOptions,
+    EndpointOptions, EventKind, EventSet, OutgoingClient, OutgoingOptions, RoomPattern, SecretError, Signer,
+    UrlError, WebhookOptions,
 };
 use switchboard_redis::ReportOptions;
 
@@ -38,6 +38,9 @@ pub struct Hooks {
     pub retry_max_ms: u64,
     /// How long calls are repeated, in seconds, at least 1; an older report is dropped and counted. Default 86,400.
     pub retry_for_s: u64,
+    /// How long a room has been without members when it is reported as vacated, in milliseconds. With 0, it is
+    /// reported at once. Default 5,000.
+    pub vacated_after_ms: u64,
     /// Endpoints by name: letters, digits, `-` and `_`. Their settings are in the guide for webhooks.
     pub endpoints: BTreeMap<String, HookEndpoint>,
 }
@@ -72,14 +75,15 @@ pub struct HookEndpoint {
 
 impl Default for Hooks {
     fn default() -> Self {
-        let WebhookOptions { queue_bytes_max, body_bytes_max, retry_min, retry_max, age_max, .. } =
-            WebhookOptions::default();
+        let defaults = WebhookOptions::default();
+        let WebhookOptions { queue_bytes_max, body_bytes_max, retry_min, retry_max, age_max, .. } = defaults;
         Hooks {
             queue_bytes_max,
             body_bytes_max,
             retry_min_ms: retry_min.as_millis() as u64,
             retry_max_ms: retry_max.as_millis() as u64,
             retry_for_s: age_max.as_secs(),
+            vacated_after_ms: defaults.vacated_after.as_millis() as u64,
             endpoints: BTreeMap::new(),
         }
     }
@@ -128,6 +132,7 @@ impl Hooks {
             retry_min: Duration::from_millis(self.retry_min_ms),
             retry_max: Duration::from_millis(self.retry_max_ms),
             age_max: Duration::from_secs(self.retry_for_s),
+            vacated_after: Duration::from_millis(self.vacated_after_ms),
         }))
     }
 
@@ -152,18 +157,11 @@ impl HookEndpoint {
     fn options(&self, name: &str, projects: &Projects) -> Result<EndpointOptions, InvalidSetting> {
         let section = format!("hooks.endpoints.{name}");
         let bad = |key: &str, problem: String| InvalidSetting::new(format!("{section}.{key}"), problem);
-        let is_named_well = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
-        if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_named_well) {
-            let problem = format!("expected a name of 1 to {NAME_CHARS_MAX} letters, digits, `-` and `_`");
-            return Err(InvalidSetting::new(section, problem));
-        }
+        check_name(&section, name)?;
         let outgoing = self.outgoing(&section)?;
         OutgoingClient::new(&self.url, outgoing.clone()).map_err(|error| url_error(&section, error))?;
         let secrets: Vec<String> = self.secrets.iter().map(|secret| secret.reveal().to_owned()).collect();
-        Signer::new(secrets.iter().map(String::as_str)).map_err(|error| {
-            let hint = "`echo whsec_$(openssl rand -base64 32)` prints a good one";
-            bad("secrets", format!("expected secrets of webhooks: {error}")).with_hint(hint)
-        })?;
+        Signer::new(secrets.iter().map(String::as_str)).map_err(|error| secrets_error(&section, error))?;
         let rooms = self.rooms.as_deref().map(RoomPattern::new).transpose();
         let own = std::slice::from_ref(&projects.default);
         let ids = self.projects.as_deref().unwrap_or(own).iter().map(|id| ProjectId::new(id));
@@ -206,6 +204,23 @@ impl HookEndpoint {
             ..defaults
         })
     }
+}
+
+/// Checks the name of an endpoint or a backend, which is also a label of metrics.
+pub(super) fn check_name(section: &str, name: &str) -> Result<(), InvalidSetting> {
+    let is_allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_allowed) {
+        let problem = format!("expected a name of 1 to {NAME_CHARS_MAX} letters, digits, `-` and `_`");
+        return Err(InvalidSetting::new(section, problem));
+    }
+    Ok(())
+}
+
+/// The error of secrets, with a way to make a good one.
+pub(super) fn secrets_error(section: &str, error: SecretError) -> InvalidSetting {
+    let problem = format!("expected secrets of signatures: {error}");
+    let hint = "`echo whsec_$(openssl rand -base64 32)` prints a good one";
+    InvalidSetting::new(format!("{section}.secrets"), problem).with_hint(hint)
 }
 
 /// The error of a URL, with the setting that mends it.

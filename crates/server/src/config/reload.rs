@@ -46,6 +46,7 @@ impl Config {
             (self.auth.secrets(), other.auth.secrets()),
             (self.api.secrets(), other.api.secrets()),
             (self.hooks.secrets(), other.hooks.secrets()),
+            (self.handlers.secrets(), other.handlers.secrets()),
         ] {
             let differing = |(key, secrets): &(String, _)| others.get(key) != Some(secrets);
             keys.extend(ours.into_iter().filter(differing).map(|(key, _)| key));

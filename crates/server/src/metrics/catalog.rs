@@ -1,10 +1,11 @@
 //! The list of metrics.
 
 use labels::{
-    API_OUTCOME, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN, IGNORED_FRAME,
-    LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, RATE_OUTCOME, RATE_RULE, REDIS_CONNECTION,
-    REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPAIR, REPLACED_CONNECTION,
-    RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
+    API_OUTCOME, BACKEND, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN,
+    HANDLER_CALL, IGNORED_FRAME, LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, RATE_OUTCOME, RATE_RULE,
+    REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPAIR,
+    REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
+    WEBHOOK_CALL,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -58,6 +59,8 @@ pub enum Part {
     Reports,
     /// The endpoints of webhooks.
     Webhooks,
+    /// The backends of handlers over HTTP.
+    HttpHandlers,
     /// A worker, in its own process.
     Worker,
 }
@@ -390,6 +393,24 @@ pub const METRICS: &[Metric] = &[
         Part::Reports,
         &[LOST_REPORT],
         "Reports dropped: this node's queue was full, the backlog of a worker group was full, or the selected original Portal was not subscribed",
+    ),
+    counter(
+        "switchboard_http_handler_calls_total",
+        Part::HttpHandlers,
+        &[BACKEND, HANDLER_CALL],
+        "Events and connections that a backend was asked about, by outcome; silent ones failed at once, because the last calls had no response",
+    ),
+    gauge(
+        "switchboard_http_handler_calls",
+        Part::HttpHandlers,
+        &[BACKEND],
+        "Calls that wait for the answer of a backend",
+    ),
+    histogram(
+        "switchboard_http_handler_duration_seconds",
+        Part::HttpHandlers,
+        &[BACKEND],
+        "Time from the call of a backend to the end of its response",
     ),
     counter(
         "switchboard_webhook_reports_total",

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::BuildError;
 use switchboard_disk::OpenError;
-use switchboard_hooks::WebhookError;
+use switchboard_hooks::{HandlerError, WebhookError};
 use switchboard_redis::ConnectError;
 
 use crate::config::ConfigError;
@@ -48,6 +48,9 @@ pub enum RunError {
     /// Webhooks cannot be started.
     #[error(transparent)]
     Webhooks(#[from] WebhookError),
+    /// The backends of events cannot be used.
+    #[error(transparent)]
+    Handlers(#[from] HandlerError),
     /// The file of the inbox cannot be opened.
     #[error(transparent)]
     Inbox(#[from] OpenError),

@@ -26,7 +26,7 @@ pub(super) async fn start(config: &Config) -> Result<Option<Webhooks>, RunError>
 /// Lets the app report to webhooks.
 pub(super) fn install(app: App, config: &Config, webhooks: Option<&Webhooks>, redis: Option<&Redis>) -> App {
     let Some(webhooks) = webhooks else { return app };
-    let sink = webhooks.sink(redis.and_then(Redis::webhook_sink));
+    let sink = webhooks.sink(redis);
     let options = config.webhooks().expect("the settings were checked");
     let endpoints = options.map(|options| options.endpoints).unwrap_or_default();
     let app = app.with_webhook_sink(sink.clone());

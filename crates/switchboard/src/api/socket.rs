@@ -8,7 +8,7 @@ mod rights;
 use std::any::Any;
 use std::sync::Arc;
 
-use switchboard_event::SocketId;
+use switchboard_event::{Protocol, SocketId};
 use switchboard_hub::Session;
 use switchboard_ws::close::CloseCode;
 
@@ -87,6 +87,20 @@ impl Socket {
     /// ```
     pub fn app(&self) -> &App {
         &self.app
+    }
+
+    /// The client's protocol.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// assert_eq!(socket.protocol(), switchboard::Protocol::Emit);
+    /// # Ok(()) }
+    /// ```
+    pub fn protocol(&self) -> Protocol {
+        self.session.protocol
     }
 
     /// Path, query, headers and address of the connection.

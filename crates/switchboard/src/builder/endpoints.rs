@@ -8,6 +8,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::options::{AcceptOptions, CurrentOptions};
 use crate::node::access::rule::AccessRule;
+use crate::node::connect_gate::ConnectGate;
 use crate::node::verifier::{CurrentVerifier, Verifier};
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
@@ -53,6 +54,29 @@ impl App {
             setup.set(MesaOnly);
             setup.take::<axum::Router>();
         })
+    }
+
+    /// Sets the gate that decides who may connect. Default: none, every client that its protocol admits.
+    ///
+    /// ```
+    /// use switchboard::{Admitted, App, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};
+    ///
+    /// struct KnownBrowsers;
+    ///
+    /// impl ConnectGate for KnownBrowsers {
+    ///     fn admit<'a>(&'a self, client: ConnectingClient<'a>) -> ConnectFuture<'a> {
+    ///         Box::pin(async move {
+    ///             match client.info.header("user-agent") {
+    ///                 Some(_) => Ok(Admitted { rooms: vec!["#lobby".try_into().expect("short")], ..Admitted::default() }),
+    ///                 None => Err(ConnectRefusal { code: 1008, reason: "unknown browser".into() }),
+    ///             }
+    ///         })
+    ///     }
+    /// }
+    /// let app = App::new().with_connect_gate(std::sync::Arc::new(KnownBrowsers));
+    /// ```
+    pub fn with_connect_gate(self, gate: Arc<dyn ConnectGate>) -> Self {
+        self.set(gate)
     }
 
     /// Serves plain HTTP on the same port: requests other than WebSocket handshakes go to this router,

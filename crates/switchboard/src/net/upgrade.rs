@@ -1,6 +1,7 @@
 //! The WebSocket upgrade: checks handshake requests, answers them, and starts connections.
 
 mod error;
+mod gate;
 mod resume;
 
 use std::convert::Infallible;
@@ -44,6 +45,8 @@ use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
 use crate::net::worker_threads::WorkerThreads;
 use crate::node::clock::now;
+use crate::node::commands::sendable_code;
+use crate::node::connect_gate::{Admitted, ConnectRefusal};
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::Guard;
@@ -223,8 +226,12 @@ impl UpgradeService {
         let handshake = Handshake::without_uri();
         let info = ConnectionInfo::empty();
         let client = NewClient { handshake, token: None, info, permit, ticket: None };
-        let connect = self.connect(stream, Bytes::new(), client);
-        connect.now_or_never().expect("admitting an emit client does not wait");
+        let service = self.clone();
+        let mut connect = Box::pin(async move { service.connect(stream, Bytes::new(), client).await });
+        // Only a gate waits.
+        if connect.as_mut().now_or_never().is_none() {
+            self.app().node().tasks.spawn(connect);
+        }
     }
 
     /// Starts the connection once hyper has upgraded the stream.
@@ -257,16 +264,28 @@ impl UpgradeService {
         let id = SocketId::on(self.app().hub().bus().node());
         match handshake.admit(self.app(), Candidate { id, ip: info.ip(), token }).await {
             Ok(admission) => {
-                let (socket, guard) = self.add(id, &stream, info, admission, refusal);
-                self.server.notify_connected(&socket);
-                self.run(socket, stream, read_buf, guard, permit);
+                match gate::pass(self.app(), id, (admission.protocol, &admission.project), &info).await {
+                    Ok(admitted) => {
+                        let (socket, guard) = self.add(id, &stream, info, admission, admitted, refusal);
+                        self.server.notify_connected(&socket);
+                        self.run(socket, stream, read_buf, guard, permit);
+                    }
+                    Err(ConnectRefusal { code, reason }) => {
+                        RefusalReason::Forbidden.count();
+                        self.close_stream(stream, sendable_code(CloseCode(code)), &reason).await;
+                    }
+                }
             }
             Err(error) => {
                 error.reason.count();
-                let frame = close_frame(error.code, &error.message);
-                stream.send_and_close(&frame, self.app().limits().close_timeout).await;
+                self.close_stream(stream, error.code, &error.message).await;
             }
         }
+    }
+
+    async fn close_stream(&self, stream: PeerStream, code: CloseCode, reason: &str) {
+        let frame = close_frame(code, reason);
+        stream.send_and_close(&frame, self.app().limits().close_timeout).await;
     }
 
     /// Adds a client to the hub and reports it as connected.
@@ -276,6 +295,7 @@ impl UpgradeService {
         stream: &PeerStream,
         info: ConnectionInfo,
         admission: Admission,
+        admitted: Admitted,
         refusal: Option<ResumeError>,
     ) -> (Socket, Option<Guard>) {
         let (app, node) = (self.app(), self.app().node());
@@ -299,6 +319,8 @@ impl UpgradeService {
             node.close(socket.session(), CloseCode::RESTART, STOPPING);
         }
         report(node, socket.session(), ClientAction::Connected);
+        // Before a token of the handshake is verified, which then replaces the user.
+        gate::enter(&socket, admitted);
         let guard = on_connected(&socket);
         (socket, guard)
     }

@@ -200,6 +200,20 @@ fn log_in(node: &Arc<Node>, session: &Arc<Session>, identity: Identity) -> Resul
     Ok((identity, backlog))
 }
 
+/// Logs in a client that the gate of the app has admitted, before any of its events is handled.
+pub(crate) fn log_in_admitted(
+    node: &Arc<Node>,
+    session: &Arc<Session>,
+    identity: Identity,
+) -> Result<(), IdentifyError> {
+    let (identity, backlog) = log_in(node, session, identity)?;
+    notify_authenticated(node, session, &identity.user);
+    if let Some(backlog) = backlog {
+        backlog.start();
+    }
+    Ok(())
+}
+
 /// Binds a socket to the user of its token, replacing an earlier binding.
 fn bind(node: &Arc<Node>, session: &Arc<Session>, identity: &Identity) -> Result<(), IdentifyError> {
     // Rounded down to the millisecond, so that no binding outlives its token.

@@ -31,7 +31,7 @@ pub(crate) enum RefusalReason {
     /// The HTTP server around the service does not support upgrades.
     NoUpgrade,
     ProjectFull,
-    /// The client may not join the shard.
+    /// The client may not join the shard, or the gate of the app refuses it.
     Forbidden,
     /// A rate rule for placements is exceeded.
     RateLimited,

@@ -208,6 +208,17 @@ pub(super) const ENDPOINT: Label =
 pub(super) const WEBHOOK_CALL: Label =
     label("outcome", &["success", "status", "gone", "address", "connect", "timeout", "too_long", "broken"]);
 
+pub(super) const BACKEND: Label =
+    Label { name: "backend", values: &[], others: "the names of the backends in the settings" };
+
+pub(super) const HANDLER_CALL: Label = label(
+    "outcome",
+    &[
+        "success", "silent", "busy", "status", "invalid", "address", "connect", "timeout", "too_long",
+        "broken",
+    ],
+);
+
 pub(super) const LOST_WEBHOOK_REPORT: Label = label("reason", &["queue_full", "too_old", "stopped"]);
 
 /// The values of the label `reason` of `switchboard_undelivered_total`, each with its meaning.

@@ -68,6 +68,11 @@ const NAMED: &[(&str, &str, &str)] = &[
     ("auth.issuers", "partner", r#"jwks_url = "https://partner.example/jwks.json""#),
     ("history.rooms", "\"chat-*\"", "messages_max = 100"),
     (
+        "handlers.backends",
+        "chat",
+        "url = \"https://backend.example.com/events\"\nevents = [\"@connect\", \"/chat/*\"]",
+    ),
+    (
         "hooks.endpoints",
         "chat",
         "url = \"https://backend.example.com/hooks\"\nevents = [\"connected\", \"disconnected\"]",

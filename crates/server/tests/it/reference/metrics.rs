@@ -38,6 +38,7 @@ fn present(part: Part) -> &'static str {
         Part::InboxFile => "with an inbox file",
         Part::Reports => "with reports",
         Part::Webhooks => "with webhooks",
+        Part::HttpHandlers => "with handlers over HTTP",
         Part::Worker => "in a worker",
     }
 }
@@ -171,6 +172,11 @@ fn every_label_value_in_the_code_is_in_the_list_and_the_reverse() {
             &["hooks/src/outgoing.rs#label", "hooks/src/webhooks/endpoint.rs#call_outcome"],
         ),
         ("switchboard_webhook_reports_lost_total", "reason", &["hooks/src/webhooks/endpoint.rs#lost("]),
+        (
+            "switchboard_http_handler_calls_total",
+            "outcome",
+            &["hooks/src/outgoing.rs#label", "hooks/src/handlers/backend.rs#outcome"],
+        ),
         ("switchboard_forbidden_total", "operation", &["switchboard/src/node/access/operation.rs#label: "]),
         (
             "switchboard_redis_connections_replaced_total",
