@@ -137,7 +137,9 @@ class KojiPlayer implements Player {
 
   /** Called before the frame can arrive. */
   listenFor(eventName: string): void {
-    if (this.#listening.has(eventName) || eventName.startsWith("@@KOJI_DISPATCH/")) return;
+    // The client handles these itself.
+    const isOwn = eventName.startsWith("@@KOJI_DISPATCH/") || eventName === "@@SWITCHBOARD/session";
+    if (isOwn || this.#listening.has(eventName)) return;
     this.#listening.add(eventName);
     this.#dispatch?.on(eventName, (payload: unknown, metadata) => this.#events.put({ eventName, payload, metadata }));
   }
