@@ -74,10 +74,15 @@ impl History for RedisHistory {
         let audience = Audience { to: vec![Target::Room(room.clone())], except: except.to_vec() };
         let content = Content::Event { event: event.clone(), class: DeliveryClass::Live, position: None };
         let publication = Publication { project: project.clone(), audience, content };
-        match self.shared.queue.push(publication, room, *limits, message.size()) {
-            true => Appended::Queued,
-            false => Appended::Unavailable,
+        let for_bridge = self.shared.bus.is_bridged(project).then(|| publication.clone());
+        if !self.shared.queue.push(publication, room, *limits, message.size()) {
+            return Appended::Unavailable;
         }
+        // The script publishes to Switchboard nodes only. If the queue is full, original servers miss the message.
+        if let Some(publication) = for_bridge {
+            let _ = self.shared.bus.publish_to_bridge(&publication);
+        }
+        Appended::Queued
     }
 
     fn read<'a>(
