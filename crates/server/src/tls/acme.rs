@@ -75,12 +75,13 @@ pub(crate) enum AcmeError {
     Roots(#[from] RootCertificateError),
     /// The file of the roots cannot be read any more.
     #[error("{0}")]
-    Setting(InvalidSetting),
+    Setting(Box<InvalidSetting>),
 }
 
 impl Acme {
     pub(super) fn new(settings: &TlsAcme) -> Result<Self, AcmeError> {
-        let roots: Vec<Vec<u8>> = settings.directory_roots().map_err(AcmeError::Setting)?;
+        let roots: Vec<Vec<u8>> =
+            settings.directory_roots().map_err(|error| AcmeError::Setting(error.into()))?;
         let tls = switchboard_tls::client_config(&roots)?;
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).tls_backend_preconfigured(tls).build()?;
