@@ -28,9 +28,9 @@ pub(crate) struct Start {
 impl Meters {
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let process = |port| listening_on(port).map(Process::new);
-        let servers = match options.pid {
-            Some(pid) => vec![Process::new(pid)],
-            None => options.server.iter().map(|server| process(server.port())).collect::<Result<_>>()?,
+        let servers = match options.pid.is_empty() {
+            false => options.pid.iter().map(|pid| Process::new(*pid)).collect(),
+            true => options.server.iter().map(|server| process(server.port())).collect::<Result<_>>()?,
         };
         let other = options.other.map(|other| process(other.port())).transpose()?;
         Ok(Meters { servers, other, redis: options.redis.map(Redis::new).transpose()? })

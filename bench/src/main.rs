@@ -22,6 +22,7 @@ mod room;
 mod rooms;
 mod scenario;
 mod step_costs;
+mod stream;
 mod text;
 mod wait;
 
@@ -32,6 +33,7 @@ use options::{Options, Scenario};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
+    stream::configure(&options);
     let report = match options.scenario {
         Scenario::RedisAlone => redis_alone::run(&options).await?,
         _ => scenario::run(&options, cost::Meters::new(&options)?).await?,

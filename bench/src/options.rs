@@ -25,9 +25,16 @@ pub(crate) struct Options {
     /// The protocol of the connections.
     #[arg(long, value_enum, default_value_t = Protocol::Emit)]
     pub(crate) protocol: Protocol,
-    /// The process id of the server. Default: the process that listens on the port.
+    /// Connect with TLS, and accept any certificate. Each handshake is a full one.
     #[arg(long)]
-    pub(crate) pid: Option<u32>,
+    pub(crate) tls: bool,
+    /// With --tls, resume sessions, as a client does that connects again.
+    #[arg(long, requires = "tls")]
+    pub(crate) resume: bool,
+    /// The process id of the server, or several, such as those of a server and of a proxy in front, separated by commas.
+    /// Default: the process that listens on the port.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) pid: Vec<u32>,
     /// Receivers or connections; each scenario has its own default.
     #[arg(long)]
     pub(crate) connections: Option<usize>,

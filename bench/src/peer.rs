@@ -8,10 +8,11 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 use crate::frame_parser::{FrameParser, Part};
 use crate::protocol::Protocol;
+use crate::stream::{self, Stream};
 
 /// Connections from one source address; a port range holds about 28,000.
 const PER_ADDRESS: usize = 20_000;
@@ -26,7 +27,7 @@ thread_local! {
 
 /// A connection after its handshake.
 pub(crate) struct Peer {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     protocol: Protocol,
     parser: FrameParser,
     /// Bytes that arrived together with the handshake's response and are not yet read.
@@ -71,8 +72,9 @@ impl Peer {
             let last = 1 + (number / PER_ADDRESS) as u8;
             socket.bind(SocketAddr::from(([127, 0, 0, last], 0)))?;
         }
-        let mut stream = socket.connect(server).await.context("cannot connect")?;
+        let stream = socket.connect(server).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
+        let mut stream = stream::open(stream).await?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {server}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
@@ -194,7 +196,7 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// Reads to the end of the HTTP response and returns the bytes after it, which belong to frames.
-async fn read_answer(stream: &mut TcpStream) -> Result<Vec<u8>> {
+async fn read_answer(stream: &mut Box<dyn Stream>) -> Result<Vec<u8>> {
     let mut answer = Vec::new();
     loop {
         let len = stream.read_buf(&mut answer).await?;

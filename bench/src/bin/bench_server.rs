@@ -3,12 +3,12 @@
 //!
 //! `cargo run --profile dist -p switchboard-bench --bin bench_server -- 127.0.0.1:3000`. With a second argument,
 //! `127.0.0.1:6379`, the server is one of the nodes that share that Redis. With the variable `HISTORY=1` every room keeps its
-//! messages.
+//! messages. With the variables `BENCH_CERT` and `BENCH_KEY`, the paths of PEM files, connections use TLS.
 
 use serde::Deserialize;
 use switchboard::{
     AcceptOptions, App, Data, HistoryLimits, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket,
-    Target, UserId, WorkerThreads, serve,
+    Target, Tls, UserId, WorkerThreads, serve,
 };
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;
@@ -62,5 +62,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
     // As in the packaged server: one for each core.
-    Ok(serve(listener, app).with_worker_threads(&WorkerThreads::start(0)?).await?)
+    let serving = serve(listener, app).with_worker_threads(&WorkerThreads::start(0)?);
+    match (std::env::var_os("BENCH_CERT"), std::env::var_os("BENCH_KEY")) {
+        (Some(cert), Some(key)) => {
+            let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?)?;
+            Ok(serving.with_tls(tls).await?)
+        }
+        _ => Ok(serving.await?),
+    }
 }
