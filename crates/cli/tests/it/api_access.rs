@@ -176,7 +176,10 @@ async fn every_endpoint_names_the_member_of_a_wrong_type() {
         for wrong in [json!(null), json!(7), json!("text"), json!([7]), json!([[]])] {
             refuse(&wrong, None);
         }
-        refuse(&json!({}), None);
+        // A call that needs no member accepts none.
+        if endpoint.body != json!({}) {
+            refuse(&json!({}), None);
+        }
         for member in endpoint.body.as_object().expect("an object").keys() {
             for wrong in [
                 json!(-1),

@@ -42,6 +42,8 @@ fn with_inbox_file(scratch: &Scratch) -> Server {
         "--set",
         "inbox.enabled=true",
         "--set",
+        r#"limits.rules=[{ events = ["/never"], per = "user", rate = "1/h" }]"#,
+        "--set",
         &path,
     ])
 }
@@ -94,7 +96,10 @@ async fn every_listed_metric_is_exposed_from_the_start_with_its_help_and_type() 
     let redis_parts = [&always[..], &[Part::Redis, Part::RedisInbox, Part::Reports]].concat();
     let queues = ["publications", "presence", "inbox", "receipts", "reports"];
     assert_eq!(missing(&in_redis, &redis_parts), Vec::<&str>::new());
-    assert_eq!(missing(&in_file, &[&always[..], &[Part::InboxFile]].concat()), Vec::<&str>::new());
+    assert_eq!(
+        missing(&in_file, &[&always[..], &[Part::InboxFile, Part::RateRules, Part::Resume]].concat()),
+        Vec::<&str>::new()
+    );
     for queue in queues {
         assert!(in_redis.contains(&format!("switchboard_queue_bytes{{queue=\"{queue}\"}} 0\n")), "{queue}");
     }

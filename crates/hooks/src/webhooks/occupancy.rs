@@ -12,7 +12,7 @@ use switchboard_backplane::{ClientAction, Report, ReportSink};
 use switchboard_event::{ProjectId, RoomName, SocketId, unix_ms};
 use switchboard_log::{limited, printable_error};
 use switchboard_redis::RedisOccupancy;
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::time::{Instant, sleep_until};
 
 use super::endpoint::Endpoint;
@@ -31,6 +31,8 @@ pub(crate) struct Occupancy {
     reports: Arc<dyn ReportSink>,
     state: Mutex<State>,
     changed: Notify,
+    /// Held while a question is answered, so that the reports have the order of the questions.
+    turn: AsyncMutex<()>,
 }
 
 #[derive(Default)]
@@ -109,8 +111,8 @@ impl Occupancy {
             events.contains(EventKind::Occupied) || events.contains(EventKind::Vacated)
         };
         let endpoints: Vec<_> = endpoints.into_iter().filter(is_wanted).collect();
-        let (state, changed) = (Mutex::default(), Notify::new());
-        let occupancy = Occupancy { endpoints, grace, shared, reports, state, changed };
+        let (state, changed, turn) = (Mutex::default(), Notify::new(), AsyncMutex::default());
+        let occupancy = Occupancy { endpoints, grace, shared, reports, state, changed, turn };
         (!occupancy.endpoints.is_empty()).then(|| Arc::new(occupancy))
     }
 
@@ -153,6 +155,7 @@ impl Occupancy {
     /// Answers the questions when they are due.
     pub(crate) async fn run(self: Arc<Self>) {
         loop {
+            let turn = self.turn.lock().await;
             let taken = self.state().take(Instant::now());
             if let Some((room, question)) = taken {
                 if !self.answer(&room, question).await {
@@ -160,6 +163,7 @@ impl Occupancy {
                 }
                 continue;
             }
+            drop(turn);
             let next = self.state().due.keys().next().map(|(at, _)| *at);
             tokio::select! {
                 () = self.changed.notified() => {}
@@ -170,6 +174,7 @@ impl Occupancy {
 
     /// Answers all questions now, because the node stops.
     pub(crate) async fn finish(&self) {
+        let _turn = self.turn.lock().await;
         loop {
             let taken = {
                 let mut state = self.state();

@@ -57,6 +57,10 @@ pub enum Part {
     InboxFile,
     /// The reports of client actions to workers.
     Reports,
+    /// The rate rules.
+    RateRules,
+    /// Sessions that outlive their connections.
+    Resume,
     /// The endpoints of webhooks.
     Webhooks,
     /// The backends of handlers over HTTP.
@@ -120,7 +124,7 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge(
         "switchboard_detached_sessions",
-        Part::Node,
+        Part::Resume,
         &[],
         "Sessions without a connection that can be resumed",
     ),
@@ -221,11 +225,16 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "switchboard_rate_limited_total",
-        Part::Node,
+        Part::RateRules,
         &[RATE_RULE, RATE_OUTCOME],
         "Events and other operations of clients that exceeded a rate rule",
     ),
-    gauge("switchboard_rate_keys", Part::Node, &[], "Users, addresses and projects that rate rules count"),
+    gauge(
+        "switchboard_rate_keys",
+        Part::RateRules,
+        &[],
+        "Users, addresses and projects that rate rules count",
+    ),
     counter(
         "switchboard_rate_keys_evicted_total",
         Part::Node,

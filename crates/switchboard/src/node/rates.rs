@@ -222,6 +222,7 @@ pub(crate) async fn run(node: Arc<Node>) {
     let store = node.rate_store().cloned();
     node.rates.is_shared.store(store.is_some(), Ordering::Relaxed);
     let mut swept = now();
+    gauge!("switchboard_rate_keys").set(0.0);
     loop {
         let is_sharing = store.is_some() && node.rates.is_on();
         tokio::time::sleep(if is_sharing { SHARE_INTERVAL } else { SWEEP_INTERVAL / 10 }).await;

@@ -37,6 +37,8 @@ fn present(part: Part) -> &'static str {
         Part::RedisInbox => "with an inbox in Redis",
         Part::InboxFile => "with an inbox file",
         Part::Reports => "with reports",
+        Part::RateRules => "with rate rules",
+        Part::Resume => "if sessions are resumed",
         Part::Webhooks => "with webhooks",
         Part::HttpHandlers => "with handlers over HTTP",
         Part::Worker => "in a worker",

@@ -41,16 +41,13 @@ pub(crate) struct Offer {
 impl ResumableSessions {
     /// `None` if sessions are not kept.
     pub(crate) fn new(options: Resuming) -> Option<Self> {
-        // Also shown by a node that keeps none.
-        let detached_now = gauge!("switchboard_detached_sessions");
-        detached_now.set(0.0);
         let outcome = |outcome| counter!("switchboard_detached_sessions_total", "outcome" => outcome);
         (!options.keep.is_zero()).then(|| ResumableSessions {
             key: TicketKey::generate(),
             detached: Mutex::default(),
             closed: Notify::new(),
             reply_bytes: AtomicUsize::new(0),
-            detached_now,
+            detached_now: gauge!("switchboard_detached_sessions"),
             resumed: outcome("resumed"),
             ended: outcome("ended"),
             full: outcome("full"),
