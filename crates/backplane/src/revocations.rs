@@ -48,7 +48,7 @@ impl Revocation {
         format!("t{}:{project}{id}", project.len())
     }
 
-    /// The [`key`](Self::key) of a user whose tokens are revoked.
+    /// The [`key`](Self::key) of a user with revoked tokens.
     pub fn key_of_user(project: &ProjectId, user: &UserId) -> String {
         format!("u{}:{project}{user}", project.len())
     }
@@ -83,7 +83,7 @@ pub trait RevocationStore: Send + Sync + 'static {
     /// Stores revocations, durably as far as the store is. Of two for the same token or user the later times count.
     fn save<'a>(&'a self, revocations: &'a [Revocation]) -> BackplaneFuture<'a, ()>;
 
-    /// All revocations, unordered. Those whose tokens have expired may be missing or not.
+    /// All revocations, unordered. Those of expired tokens may be missing.
     fn load(&self) -> BackplaneFuture<'_, Vec<Revocation>>;
 }
 

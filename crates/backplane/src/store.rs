@@ -84,7 +84,7 @@ pub trait Store: Send + Sync + 'static {
     /// The users that are online.
     fn users<'a>(&'a self, project: &'a ProjectId, page: Page<UserId>) -> BackplaneFuture<'a, Vec<UserId>>;
 
-    /// The rooms with a member whose names begin with `prefix`, which has the `#` of the names. Shards are rooms too.
+    /// The rooms with a member and with a name that begins with `prefix`, `#` included. Shards are rooms too.
     fn rooms<'a>(
         &'a self,
         project: &'a ProjectId,

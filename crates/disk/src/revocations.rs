@@ -14,7 +14,7 @@ use crate::writer::now_ms;
 const REVOCATIONS: TableDefinition<'_, &'static str, (u64, u64)> = TableDefinition::new("revocations");
 
 impl InboxFile {
-    /// Stores revocations in one durable transaction, and removes those whose tokens have expired.
+    /// Stores revocations in one durable transaction, and removes those of expired tokens.
     fn put_revocations(&self, revocations: &[Revocation], now_ms: u64) -> Result<(), redb::Error> {
         let transaction = self.database().begin_write()?;
         {

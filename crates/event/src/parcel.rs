@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{DeliveryClass, Event, Position, Protocol, RoomName};
 
-/// One frame per protocol. A protocol has no frame for an event whose name it reserves.
+/// One frame per protocol. A protocol has no frame for an event with a name that it reserves.
 type Frames = [OnceLock<Option<Bytes>>; Protocol::COUNT];
 
 /// An event and its complete WebSocket frames: one per protocol, and one more for clients that receive positions. The

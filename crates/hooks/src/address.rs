@@ -1,6 +1,6 @@
 //! Which addresses a backend may have: those of the public internet, unless others are allowed.
 //!
-//! A URL may come from a person who must not reach the machines beside the server, such as the metadata service of a
+//! A URL may come from a person that must not reach the machines beside the server, such as the metadata service of a
 //! cloud. The check is on the address that is connected to, so no DNS name can bypass it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

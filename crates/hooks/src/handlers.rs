@@ -1,4 +1,4 @@
-//! Handlers over HTTP: a backend that answers events of clients, and decides who may connect.
+//! Handlers over HTTP: a backend that answers events of clients, and decides which may connect.
 //!
 //! A backend receives a signed `POST` for each event that it handles, and answers with a reply and with calls that are
 //! executed first. The events of one client are sent one after another, in their order.
@@ -33,7 +33,7 @@ type Turn = Arc<Mutex<()>>;
 
 /// Adds backends to an app: for the events that they name, and for connections.
 ///
-/// A client event goes to the first backend whose events include it. It passes the other middleware of the app as if the
+/// A client event goes to the first backend that handles its name. It passes the other middleware of the app as if the
 /// backend were a handler.
 pub fn install_handlers(app: App, options: &[HandlerOptions]) -> Result<App, HandlerError> {
     let backends = options.iter().map(Backend::new).collect::<Result<Vec<_>, _>>()?;

@@ -94,7 +94,7 @@ pub enum HubEvent {
     },
     /// A publication with another content than [`Content::Event`].
     Publication(Publication),
-    /// A room whose history may lose publications has its first member on this node.
+    /// A room has its first member on this node, and its history may lose publications.
     RoomBegins {
         /// The project of the room.
         project: ProjectId,

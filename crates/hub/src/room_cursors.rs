@@ -1,4 +1,4 @@
-//! How far this node has received the messages of rooms whose history publishes them later.
+//! How far this node has received the messages of rooms with a history that publishes them later.
 //!
 //! A publication that does not follow the last one shows a hole. The room is then paused: later publications are held until
 //! the missing stretch was read from the history and delivered. Deliveries happen under the lock, so that those of a
@@ -231,7 +231,7 @@ mod tests {
             (ProjectId::new("p").unwrap(), RoomName::new("r").unwrap())
         }
 
-        /// A publication whose code is its offset.
+        /// A publication with its offset as its code.
         fn arrives(&self, epoch: u64, offset: u64) -> Arrival {
             let content = Content::Close { code: offset as u16, reason: "".into() };
             let publication = Publication { project: Room::key().0, audience: Audience::default(), content };

@@ -18,7 +18,7 @@ pub struct RoomHistory {
 }
 
 impl RoomHistory {
-    /// The room whose history keeps a message to this audience, and the bounds of that history.
+    /// The room that keeps a message to this audience, and the bounds of its history.
     pub(crate) fn records<'a>(
         &'a self,
         audience: &'a Audience,

@@ -1,7 +1,7 @@
 //! The revocation store: revoked tokens, which every node reads at its start and after an outage.
 //!
 //! One hash holds all revocations, and a sorted set their ends. Both expire with the last of them. Storing one removes
-//! up to 1,000 others whose tokens have expired.
+//! up to 1,000 others of expired tokens.
 
 use std::sync::Arc;
 

@@ -65,7 +65,7 @@ use crate::reload_handle::ReloadHandle;
 pub(crate) use key::SharedKeys;
 use state::ApiState;
 
-/// The table of endpoints: the scope that a key needs, and the file, whose function `endpoint` has the method and the
+/// The table of endpoints: the scope that a key needs, and the file; its function `endpoint` has the method and the
 /// path. `Every` is a key of every scope.
 macro_rules! endpoints {
     ($($scope:ident: $($module:ident)*;)*) => {

@@ -1,7 +1,7 @@
 //! The certificates of the running server: loads them, obtains them from an authority, notices when their files change,
 //! and replaces them while connections are open.
 //!
-//! A certificate whose files cannot be used keeps its last usable version. `/readyz` says `degraded` then, and so does it
+//! If the files of a certificate cannot be used, its last usable version stays in use. `/readyz` says `degraded` then, and so does it
 //! when a certificate is missing or is not valid now.
 
 mod acme;

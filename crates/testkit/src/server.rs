@@ -25,7 +25,7 @@ impl TestServer {
         Self::start_with(app, |server| server).await
     }
 
-    /// Starts a server whose connections run on worker threads.
+    /// Starts a server with its connections on worker threads.
     pub async fn start_on(app: App, threads: &WorkerThreads) -> Self {
         Self::start_with(app, |server| server.with_worker_threads(threads)).await
     }

@@ -67,7 +67,7 @@ impl ApiClient {
         }
     }
 
-    /// Calls an endpoint and returns its response, whose body is not read yet. A refusal is an error.
+    /// Calls an endpoint and returns its response; the body is not read yet. A refusal is an error.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Response, Failure> {
         let Call { method, path, query, body, waits } = call;
         let address = address(&self.url, path, query).map_err(Failure::Usage)?;

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::backend::{Answer, KEY, api, call, send, shell};
 use crate::support::Server;
 
-/// A server whose room has had four messages, of which three are kept.
+/// A server with a room that has had four messages and keeps three.
 fn with_messages() -> (Server, String) {
     let (server, address) = api(&["history.rooms.lobby.messages_max=3"]);
     for n in 1..=4 {

@@ -15,7 +15,7 @@ const EVENTS_MAX: usize = 64;
 /// Longest time in ns for which a rule remembers a burst: 366 days.
 const MEMORY_NS_MAX: u64 = 366 * 24 * 60 * 60 * 1_000_000_000;
 
-/// Whose use a rule counts together.
+/// The clients that share a budget of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RateKey {
@@ -154,7 +154,7 @@ impl RateRule {
         &self.events
     }
 
-    /// Whose use is counted together.
+    /// The clients that share a budget.
     pub fn per(&self) -> RateKey {
         self.per
     }

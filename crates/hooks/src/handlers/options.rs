@@ -29,9 +29,9 @@ pub struct HandlerOptions {
     pub secrets: Vec<String>,
     /// The events that it handles.
     pub events: Vec<EventPattern>,
-    /// Whether it decides who may connect.
+    /// Whether it decides which clients may connect.
     pub decides_connects: bool,
-    /// The projects whose clients it serves. Default: all.
+    /// The projects that it serves. Default: all.
     pub projects: Option<Vec<ProjectId>>,
     /// Headers of the handshake that a question contains, in lower case.
     pub headers: Vec<String>,

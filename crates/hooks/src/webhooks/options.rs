@@ -56,7 +56,7 @@ pub struct EndpointOptions {
     pub secrets: Vec<String>,
     /// The events that it receives.
     pub events: EventSet,
-    /// The projects whose events it receives.
+    /// The projects of the events that it receives.
     pub projects: Vec<ProjectId>,
     /// The rooms of `joined`, `left`, `occupied` and `vacated`. Default: all.
     pub rooms: Option<RoomPattern>,

@@ -121,7 +121,7 @@ impl Hub {
         self.cursors.begin(&(project.clone(), room.clone()), number, position);
     }
 
-    /// The rooms whose positions this node follows.
+    /// The rooms with positions that this node follows.
     pub fn followed_rooms(&self) -> Vec<(ProjectId, RoomName)> {
         self.cursors.rooms()
     }

@@ -129,7 +129,7 @@ impl RecordQueue {
         !state.given_up.contains(&number)
     }
 
-    /// Gives up messages whose outcome is unknown, or which were refused, and returns those that have not arrived.
+    /// Gives up messages that have an unknown outcome or were refused, and returns those that have not arrived.
     pub(super) fn give_up(&self, messages: Vec<Queued>) -> Vec<Queued> {
         let mut state = self.lock();
         self.open.send_modify(|open| *open -= messages.len());

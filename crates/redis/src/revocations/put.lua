@@ -1,4 +1,4 @@
--- Stores revocations, and removes those whose tokens have expired.
+-- Stores revocations, and removes those of expired tokens.
 -- KEYS: the revocations, their ends. ARGV: for each revocation its key, issued-before and end in ms.
 -- Times are compared as numbers and written as texts, because Lua writes large numbers with an exponent.
 local time = redis.call('TIME')

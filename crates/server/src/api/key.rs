@@ -1,4 +1,4 @@
-//! Keys of the API: who may call which endpoints in which projects, and how often.
+//! Keys of the API: which endpoints they may call, in which projects, and how often.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

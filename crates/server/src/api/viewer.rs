@@ -1,4 +1,4 @@
-//! `/api/v1/docs/`: a page to read and to try the API. It is Swagger UI, whose files are in the binary, so that it works
+//! `/api/v1/docs/`: a page to read and to try the API. It is Swagger UI; its files are in the binary, so that it works
 //! without a network; browsers may load nothing else for it.
 
 use std::sync::{Arc, LazyLock};

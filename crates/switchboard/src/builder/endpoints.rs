@@ -56,7 +56,7 @@ impl App {
         })
     }
 
-    /// Sets the gate that decides who may connect. Default: none, every client that its protocol admits.
+    /// Sets the gate that decides which clients may connect. Default: none, every client that its protocol admits.
     ///
     /// ```
     /// use switchboard::{Admitted, App, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};

@@ -90,7 +90,7 @@ pub(crate) async fn serve_connection<F>(
     }
 }
 
-/// Counts and logs a client whose TLS handshake failed.
+/// Counts and logs a failed TLS handshake.
 fn refuse_handshake(error: &io::Error) {
     RefusalReason::TlsHandshake.count();
     limited!(DEBUG, error = printable_error(error), "TLS handshake failed; connection closed");

@@ -26,7 +26,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// A listener whose connections belong to no runtime yet. Tokio's registers each with the current runtime, and
+/// A listener with connections that belong to no runtime yet. Tokio's registers each with the current runtime, and
 /// another runtime would have to undo that first.
 pub(crate) struct UnboundListener(AsyncFd<std::net::TcpListener>);
 

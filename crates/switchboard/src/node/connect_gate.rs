@@ -1,4 +1,4 @@
-//! Gates: what an app provides to decide who may connect, before it handles any event of the client.
+//! Gates, with which an app decides whether a client may connect, before any of its events is handled.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,9 +8,9 @@ use switchboard_event::{ProjectId, Protocol, RoomName, SocketId};
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::verifier::Identity;
 
-/// Decides who may connect; see [`App::with_connect_gate`](crate::App::with_connect_gate).
+/// Decides which clients may connect; see [`App::with_connect_gate`](crate::App::with_connect_gate).
 pub trait ConnectGate: Send + Sync + 'static {
-    /// Decides about a client whose protocol has admitted it. Nothing is read from the client until this is ready, so
+    /// Decides about a client that its protocol has admitted. Nothing is read from the client until this is ready, so
     /// bound the time. A token in its handshake is verified afterwards, and its user then replaces that of the gate.
     fn admit<'a>(&'a self, client: ConnectingClient<'a>) -> ConnectFuture<'a>;
 }

@@ -217,7 +217,7 @@ impl Budgets<'_> {
     }
 }
 
-/// Shares with other nodes what this one has counted, and forgets keys whose use no longer matters.
+/// Shares with other nodes what this one has counted, and forgets keys that no longer matter.
 pub(crate) async fn run(node: Arc<Node>) {
     let store = node.rate_store().cloned();
     node.rates.is_shared.store(store.is_some(), Ordering::Relaxed);

@@ -44,7 +44,7 @@ pub(crate) fn end_session(node: &Node, ending: EndingSession, code: u16, reason:
     drop(guard);
 }
 
-/// Keeps a session whose connection has broken. Gives it back if it ends with its connection: its client has no ticket,
+/// Keeps a session after its connection has broken. Gives it back if it ends with its connection: its client has no ticket,
 /// too many sessions are kept, or the node stops.
 pub(crate) fn detach(node: &Node, ending: EndingSession, code: u16) -> Result<(), EndingSession> {
     let session = ending.session.clone();

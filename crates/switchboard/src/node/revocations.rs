@@ -83,7 +83,7 @@ fn apply(node: &Arc<Node>, revocations: &[Revocation]) {
     end_bindings(node, revocations);
 }
 
-/// Logs out sockets whose tokens are revoked. The table already has the revocations, so a concurrent login either is
+/// Logs out sockets with revoked tokens. The table already has the revocations, so a concurrent login either is
 /// refused or is found here.
 fn end_bindings(node: &Arc<Node>, revocations: &[Revocation]) -> usize {
     let table_len = node.revocations.read().len();

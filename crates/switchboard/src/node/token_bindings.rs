@@ -55,7 +55,7 @@ impl Bindings {
         self.bound.iter().filter_map(|(socket, binding)| Some((*socket, binding.token_id.as_ref()?)))
     }
 
-    /// Removes the binding of a socket that has closed, or whose token is revoked.
+    /// Removes the binding of a socket that has closed, or of a revoked token.
     pub(crate) fn remove(&mut self, id: SocketId) {
         if let Some(binding) = self.bound.remove(&id) {
             self.forget_expiry(id, binding.expires_ms);

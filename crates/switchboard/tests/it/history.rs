@@ -1,4 +1,4 @@
-//! The history of rooms: what is kept, who receives positions, and what clients can read.
+//! The history of rooms: the messages that are kept, positions, and reading by clients.
 
 use std::sync::Arc;
 

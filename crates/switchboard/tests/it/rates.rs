@@ -1,4 +1,4 @@
-//! Rate rules: what counts, who shares a budget, and what happens beyond it, on every protocol.
+//! Rate rules: counted events, shared budgets, and refusals beyond them, on every protocol.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -58,7 +58,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("redis.ca_file", r#""/etc/switchboard/redis-ca.pem""#),
 ];
 
-/// Sections whose names an operator chooses, with the settings of such a section.
+/// Sections with names that an operator chooses, with the settings of such a section.
 const NAMED: &[(&str, &str, &str)] = &[
     (
         "api.named_keys",

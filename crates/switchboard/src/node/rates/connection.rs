@@ -26,7 +26,7 @@ pub(crate) struct ConnectionRateState {
     cells: Vec<(usize, Cell)>,
     /// The keys of rules, by the number of the rule; `None` if it counts the socket itself.
     keys: Vec<(usize, Option<RateTableKey>)>,
-    /// The user whose keys these are.
+    /// The user of these keys.
     user: Option<UserId>,
 }
 

@@ -30,7 +30,7 @@ pub(crate) struct Rates {
     evicted: Counter,
 }
 
-/// Whose use is counted.
+/// The project, user and address by which an operation is counted.
 #[derive(Clone, Copy)]
 pub(crate) struct RateSubject<'a> {
     pub(crate) project: &'a ProjectId,

@@ -101,7 +101,7 @@ impl RateTable {
         }
     }
 
-    /// Forgets keys whose use no longer matters. Returns the number of the others.
+    /// Forgets keys that no longer matter. Returns the number of the others.
     pub(crate) fn sweep(&self, now_ns: u64) -> usize {
         let sweep = |stripe: &Mutex<Cells>| {
             let mut cells = stripe.lock().expect("no code that holds the lock panics");

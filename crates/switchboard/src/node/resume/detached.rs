@@ -60,7 +60,7 @@ impl DetachedSessions {
         true
     }
 
-    /// Removes and returns a session that was closed, or whose time is over at `now`.
+    /// Removes and returns a session that was closed, or expired by `now`.
     pub(super) fn take_ended(&mut self, now: Instant) -> Option<Detached> {
         if let Some(closed) = self.closed.pop() {
             return Some(closed);

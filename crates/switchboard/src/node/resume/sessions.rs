@@ -155,7 +155,7 @@ impl ResumableSessions {
     }
 }
 
-/// The state of a session whose client has a ticket.
+/// The state of a session with a ticket.
 pub(super) fn state_of(session: &Session) -> &ResumeState {
     ConnectionState::of(session).resume_or_new()
 }

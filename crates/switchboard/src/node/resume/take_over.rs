@@ -55,7 +55,7 @@ impl ResumeError {
     }
 }
 
-/// A session whose ticket was checked and not used yet.
+/// A session with a ticket that was checked and not used yet.
 pub(crate) struct Claim {
     session: Arc<Session>,
     epoch: u32,

@@ -73,7 +73,7 @@ impl RevocationTable {
         }
     }
 
-    /// Forgets revocations whose tokens have expired.
+    /// Forgets revocations of expired tokens.
     pub(crate) fn sweep(&mut self, now_ms: u64) {
         self.by_key.retain(|_, entry| entry.until_ms > now_ms);
         if self.by_key.capacity() > 4 * self.by_key.len().max(16) {

@@ -24,7 +24,7 @@ pub(super) fn log_in(socket: &Socket, token: Option<String>, ack: Option<Payload
     }
 }
 
-/// Logs a client in whose token was verified before it connected.
+/// Logs a client in with a token that was verified before it connected.
 pub(super) fn accept(socket: &Socket, identity: Identity) {
     let (node, session) = (socket.node().clone(), socket.session().clone());
     let socket = socket.clone();
