@@ -13,7 +13,7 @@ const NORMAL: u16 = 1000;
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(super) enum Call {
     /// Sends an event.
-    Send(SendCall),
+    Send(Box<SendCall>),
     /// Joins the client to a room.
     Join(RoomCall),
     /// Removes it from a room.
