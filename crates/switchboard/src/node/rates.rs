@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use metrics::gauge;
 use switchboard_backplane::{RateStore, Spending};
 use switchboard_event::{Limited, Name, ProjectId, RateAction, RatedOperation, RuleSet, SocketId};
 use switchboard_hub::Session;
@@ -222,7 +221,6 @@ pub(crate) async fn run(node: Arc<Node>) {
     let store = node.rate_store().cloned();
     node.rates.is_shared.store(store.is_some(), Ordering::Relaxed);
     let mut swept = now();
-    gauge!("switchboard_rate_keys").set(0.0);
     loop {
         let is_sharing = store.is_some() && node.rates.is_on();
         tokio::time::sleep(if is_sharing { SHARE_INTERVAL } else { SWEEP_INTERVAL / 10 }).await;
@@ -232,7 +230,7 @@ pub(crate) async fn run(node: Arc<Node>) {
         if now().saturating_duration_since(swept) >= SWEEP_INTERVAL {
             swept = now();
             let keys = node.rates.table.sweep(node.rates.ns(swept));
-            gauge!("switchboard_rate_keys").set(keys as f64);
+            node.rates.keys.set(keys as f64);
         }
     }
 }

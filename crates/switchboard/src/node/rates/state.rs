@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{Limited, ProjectId, RateKey, RateRule, UserId};
 
 use crate::node::clock::now;
@@ -28,6 +28,8 @@ pub(crate) struct Rates {
     hasher: RandomState,
     origin: Instant,
     evicted: Counter,
+    /// Users, addresses and projects in the table.
+    pub(crate) keys: Gauge,
 }
 
 /// The project, user and address by which an operation is counted.
@@ -48,7 +50,10 @@ enum Counted<'a> {
 
 impl Default for Rates {
     fn default() -> Self {
+        let keys = gauge!("switchboard_rate_keys");
+        keys.set(0.0);
         Rates {
+            keys,
             is_on: AtomicBool::new(false),
             rules: Replaceable::new(CompiledRules::default()),
             version: AtomicU64::new(0),
