@@ -14,7 +14,7 @@ import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { withTimeout } from "../core/timeout.js";
 import { Session } from "../core/session.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
-import { HISTORY_OPTIONS, type HistoryOptions, type RoomHistory } from "./history.js";
+import { historyOptions, type HistoryOptions, type RoomHistory } from "./history.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { refusedErrorFrom } from "./refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
@@ -106,7 +106,7 @@ export class EmitProtocol {
   }
 
   async history(room: string, options?: HistoryOptions): Promise<RoomHistory> {
-    checkOptions(options, HISTORY_OPTIONS);
+    checkOptions(options, historyOptions());
     check("the room", room, STRING);
     const { before, after, limit, ...call } = options ?? {};
     return this.request(HISTORY, { room, before, after, limit }, call) as Promise<RoomHistory>;

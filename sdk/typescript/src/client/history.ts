@@ -3,15 +3,8 @@
  */
 
 import { COUNT, OBJECT, type Expectations } from "../core/check.js";
+import type { Position } from "../core/session.js";
 import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
-
-/** A place in the history of a room. */
-export interface Position {
-  /** The version of the history. It changes whenever messages may have been lost. */
-  readonly epoch: string;
-  /** The number of a message. */
-  readonly offset: number;
-}
 
 /** Options of `history`. */
 export interface HistoryOptions extends CallOptions {
@@ -23,7 +16,9 @@ export interface HistoryOptions extends CallOptions {
   readonly limit?: number | undefined;
 }
 
-export const HISTORY_OPTIONS: Expectations<HistoryOptions> = { ...CALL_OPTIONS, before: OBJECT, after: OBJECT, limit: COUNT };
+/** A function, because bundlers keep a constant with a spread even if nothing uses it. */
+export const historyOptions = (): Expectations<HistoryOptions> =>
+  ({ ...CALL_OPTIONS, before: OBJECT, after: OBJECT, limit: COUNT });
 
 /** A message in a history. */
 export interface HistoryMessage {

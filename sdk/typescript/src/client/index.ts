@@ -13,7 +13,8 @@ export {
   type EmitOptions,
   type SystemEvents,
 } from "./emitClient.js";
-export type { HistoryMessage, HistoryOptions, Position, RoomHistory } from "./history.js";
+export type { Position } from "../core/session.js";
+export type { HistoryMessage, HistoryOptions, RoomHistory } from "./history.js";
 export type { EmitClientOptions } from "./options.js";
 export { RateLimitedError, RefusedError } from "./refusedError.js";
 export type { RequestOptions } from "./requestOptions.js";

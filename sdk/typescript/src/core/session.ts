@@ -8,8 +8,10 @@ import { isObject, type JsonObject } from "./json.js";
 const SUBPROTOCOL = "switchboard";
 
 /** A place in the history of a room. */
-interface Position {
-  readonly epoch: unknown;
+export interface Position {
+  /** The version of the history. It changes whenever messages may have been lost. */
+  readonly epoch: string;
+  /** The number of a message. */
   readonly offset: number;
 }
 
@@ -31,7 +33,7 @@ export type RoomRecovery =
       /** Messages may be lost. */
       readonly recovered: false;
       /** The end of the room's history, if it has one. */
-      readonly at?: { readonly epoch: string; readonly offset: number };
+      readonly at?: Position;
     };
 
 export class Session {
