@@ -3,7 +3,7 @@
 //!
 //! `cargo run --profile dist -p switchboard-bench --bin bench_server -- 127.0.0.1:3000`. With a second argument,
 //! `127.0.0.1:6379`, the server is one of the nodes that share that Redis. With the variable `HISTORY=1` every room keeps its
-//! messages. With the variables `BENCH_CERT` and `BENCH_KEY`, the paths of PEM files, connections use TLS.
+//! messages. With `SHARED_RUNTIME=1` there are no worker threads. With the variables `BENCH_CERT` and `BENCH_KEY`, the paths of PEM files, connections use TLS.
 
 use serde::Deserialize;
 use switchboard::{
@@ -61,8 +61,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let listener = tokio::net::TcpListener::bind(&address).await?;
     println!("listening on ws://{}", listener.local_addr()?);
-    // As in the packaged server: one for each core.
-    let serving = serve(listener, app).with_worker_threads(&WorkerThreads::start(0)?);
+    let mut serving = serve(listener, app);
+    if std::env::var_os("SHARED_RUNTIME").is_none() {
+        // As in the packaged server: one for each core.
+        serving = serving.with_worker_threads(&WorkerThreads::start(0)?);
+    }
     match (std::env::var_os("BENCH_CERT"), std::env::var_os("BENCH_KEY")) {
         (Some(cert), Some(key)) => {
             let tls = Tls::from_pem(std::fs::read(cert)?, std::fs::read(key)?)?;

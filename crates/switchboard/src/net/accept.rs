@@ -15,7 +15,9 @@ use socket2::SockRef;
 use switchboard_log::{limited, printable_error};
 use switchboard_ws::handshake;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::api::app::App;
 use crate::net::http::HttpService;
@@ -69,8 +71,8 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Runs the connections and their handlers on worker threads. Accepting, the timers of the server and the connection
-    /// to Redis stay on the current runtime. Several servers may share the threads.
+    /// Runs the connections and their handlers on worker threads. The timers of the server and the connection to
+    /// Redis stay on the current runtime. Several servers may share the threads.
     ///
     /// ```no_run
     /// # use switchboard::{App, WorkerThreads, serve};
@@ -149,10 +151,12 @@ impl Serve {
         let context = Arc::new(ListenerContext { http, tls, stopped: CancellationToken::new() });
         let accepting = async {
             match &threads {
-                Some(threads) => context.accept_for(threads, UnboundListener::new(listener)?).await,
-                None => context.accept(listener).await,
+                Some(threads) => context.clone().accept_for(threads.clone(), listener).await,
+                None => {
+                    context.accept(listener).await;
+                    Ok(())
+                }
             }
-            io::Result::Ok(())
         };
         tokio::select! {
             failed = accepting => failed?,
@@ -225,24 +229,32 @@ impl ListenerContext {
         accept_each(&listener, |stream, peer| self.tasks().spawn(self.clone().serve(stream, peer))).await;
     }
 
-    /// Serves each connection on the thread that has the fewest.
-    async fn accept_for(self: &Arc<Self>, threads: &WorkerThreads, listener: UnboundListener) {
-        let accepting = accept_each(&listener, |stream, peer| {
-            let context = self.clone();
-            self.tasks().spawn_on(threads.least_busy(), async move {
-                match TcpStream::from_std(stream) {
-                    Ok(stream) => context.serve(stream, peer).await,
-                    Err(error) => {
-                        limited!(
-                            ERROR,
-                            error = printable_error(&error),
-                            "cannot serve a connection; it is closed"
-                        );
-                    }
-                }
-            });
+    /// Serves each connection on the thread that has the fewest. The first thread accepts them, so that its share passes to no
+    /// other thread.
+    async fn accept_for(self: Arc<Self>, threads: WorkerThreads, listener: TcpListener) -> io::Result<()> {
+        let first = threads.handles()[0].clone();
+        let accepting = first.spawn(async move {
+            let listener = UnboundListener::new(listener)?;
+            accept_each(&listener, |stream, peer| self.clone().serve_on(threads.least_busy(), stream, peer))
+                .await;
+            Ok(())
         });
-        accepting.await;
+        AbortOnDropHandle::new(accepting).await.expect("accepting does not panic")
+    }
+
+    fn serve_on(self: Arc<Self>, thread: &Handle, stream: std::net::TcpStream, peer: SocketAddr) {
+        self.tasks().clone().spawn_on(thread, async move {
+            match TcpStream::from_std(stream) {
+                Ok(stream) => self.serve(stream, peer).await,
+                Err(error) => {
+                    limited!(
+                        ERROR,
+                        error = printable_error(&error),
+                        "cannot serve a connection; it is closed"
+                    );
+                }
+            }
+        });
     }
 
     fn tasks(&self) -> &Tasks {
