@@ -2,6 +2,7 @@
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use metrics::gauge;
 use switchboard_event::ProjectId;
 use tokio::sync::Notify;
 
@@ -10,11 +11,18 @@ use crate::node::revocations::table::RevocationTable;
 use crate::node::verifier::Identity;
 
 /// The revocations of a node.
-#[derive(Default)]
 pub(crate) struct Revocations {
     table: RwLock<RevocationTable>,
     /// Notified when publications of other nodes may have been lost, or one of this node was not shared.
     pub(super) refresh: Notify,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        // Shown from the start of the node.
+        gauge!("switchboard_revocations").set(0.0);
+        Revocations { table: RwLock::default(), refresh: Notify::new() }
+    }
 }
 
 impl Revocations {
