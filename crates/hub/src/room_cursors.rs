@@ -27,7 +27,7 @@ struct Cursors {
 
 #[derive(Debug)]
 enum Cursor {
-    /// The room has its first member on this node, and nothing has arrived. The number tells beginnings of one room apart.
+    /// The room has its first member on this node, and nothing has arrived. The number distinguishes the beginnings of one room.
     Beginning(u64),
     /// The history ended here soon after the room had its first member. Publications up to here may still be under way.
     Begun(Position),
@@ -94,7 +94,7 @@ impl RoomCursors {
         }
     }
 
-    /// Pauses a room. Returns false if it was paused already, or where it stands is unknown.
+    /// Pauses a room. Returns false if it was paused already, or if its position is unknown.
     pub(crate) fn pause(&self, room: &RoomKey) -> bool {
         match self.lock().rooms.get_mut(room) {
             Some(cursor @ (Cursor::Begun(_) | Cursor::At(_))) => {
@@ -105,7 +105,7 @@ impl RoomCursors {
         }
     }
 
-    /// Where a paused room stands.
+    /// The position of a paused room.
     pub(crate) fn paused_at(&self, room: &RoomKey) -> Option<Position> {
         match self.lock().rooms.get(room) {
             Some(Cursor::Paused { at, .. }) => Some(*at),

@@ -46,16 +46,16 @@ impl RateKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RateAction {
-    /// It is not handled, and the client is told so, with the code `rate_limited`.
+    /// It is not handled, and the client is notified with the code `rate_limited`.
     #[default]
     Refuse,
-    /// It is not handled, and the client is not told so.
+    /// It is not handled, and the client is not notified.
     Ignore,
     /// The client is closed with 1008.
     Close,
 }
 
-/// A rule: how often somebody may send events, or do what is no event.
+/// A rule: how often clients may send certain events, or perform other operations such as a join.
 ///
 /// ```
 /// use switchboard_event::{RateAction, RateKey, RateRule};
@@ -176,7 +176,7 @@ impl RateRule {
 
     /// A number that equal rules have on all nodes. It does not depend on [`action`](Self::action).
     pub fn fingerprint(&self) -> u64 {
-        // FNV-1a. Nobody but the operator chooses the input.
+        // FNV-1a: only the operator chooses the input, so collisions cannot be provoked.
         let text = format!("{:?}/{}/{}/{}", self.events, self.per.name(), self.rate, self.burst);
         text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
