@@ -1,5 +1,5 @@
 """Shared by the runs: builds and starts servers, loads them, prints tables."""
-import argparse, contextlib, json, os, resource, signal, socket, statistics, subprocess, sys, time
+import argparse, contextlib, json, os, resource, signal, socket, statistics, subprocess, sys, tempfile, time
 
 BENCH = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(BENCH)
@@ -27,13 +27,13 @@ def run(main):
         sys.exit(128 + signal.SIGPIPE)
 
 
-def build(switchboard=True, node=True, socketioxide=True):
+def build(redis_examples=True, node=True, socketioxide=True):
     def step(*command, cwd=ROOT):
         print("+", *command, file=sys.stderr)
         subprocess.run(command, cwd=cwd, check=True, stdout=sys.stderr)
 
     step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-bench", "--bins", "--features", "jemalloc")
-    if switchboard:
+    if redis_examples:
         step("cargo", "build", "--profile", "dist", "--quiet", "-p", "switchboard-redis", "--examples")
     if node:
         step("npm", "ci", "--silent", "--no-fund", "--no-audit", cwd=PEERS)
@@ -42,15 +42,25 @@ def build(switchboard=True, node=True, socketioxide=True):
 
 
 def options(doc, names, scenarios):
-    """Reads the command line. Raises the limit of open files to its maximum."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Reads the command line of a run that compares named servers."""
+    return read(parser(doc, names, scenarios))
+
+
+def parser(doc, names, scenarios):
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default=",".join(names))
+    if names:
+        parser.add_argument("--only", default=",".join(names))
     parser.add_argument("--scenario", default=",".join(scenarios))
-    parser.add_argument("--quick", action="store_true", help="one short round, to see that everything runs")
+    parser.add_argument("--quick", action="store_true", help="short measurements, to see that everything runs")
     parser.add_argument("--no-build", action="store_true")
+    return parser
+
+
+def read(parser):
+    """Reads the command line, and raises the limit of open files to its maximum."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return parser.parse_args()
 
 
@@ -61,9 +71,9 @@ def free_port():
 
 
 @contextlib.contextmanager
-def process(*command, **options):
-    """A process on the servers' core, killed at the end of the block."""
-    running = subprocess.Popen(["taskset", "-c", "0", *command], **options)
+def process(*command, cores="0", **options):
+    """A process on the servers' core, or on the given ones, killed at the end of the block."""
+    running = subprocess.Popen(["taskset", "-c", cores, *command], **options)
     try:
         yield running
     finally:
@@ -72,10 +82,10 @@ def process(*command, **options):
 
 
 @contextlib.contextmanager
-def server(command, *arguments):
+def server(command, *arguments, cores="0"):
     """Yields a server's address as soon as it listens."""
     address = f"127.0.0.1:{free_port()}"
-    with process(*command, address, *arguments, stdout=subprocess.PIPE, text=True) as running:
+    with process(*command, address, *arguments, cores=cores, stdout=subprocess.PIPE, text=True) as running:
         if not running.stdout.readline():
             raise SystemExit(f"{command[-1]} does not start")
         yield address
@@ -87,13 +97,32 @@ def redis():
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
     with process("redis-server", *options, stdout=subprocess.DEVNULL, cwd="/tmp") as running:
-        while True:
-            with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
-                break
-            if running.poll() is not None:
-                raise SystemExit("redis-server does not start")
-            time.sleep(0.01)
+        wait_until_it_listens(running, port, "redis-server")
         yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def nats(cores="0"):
+    """Yields the WebSocket address of a NATS server as soon as it accepts connections."""
+    port = free_port()
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+        file.write(f"""
+            listen: "127.0.0.1:{free_port()}"
+            websocket {{ listen: "127.0.0.1:{port}", no_tls: true }}
+        """)
+        file.flush()
+        with process("nats-server", "-c", file.name, cores=cores, stderr=subprocess.DEVNULL) as running:
+            wait_until_it_listens(running, port, "nats-server")
+            yield f"127.0.0.1:{port}"
+
+
+def wait_until_it_listens(running, port, name):
+    while True:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        if running.poll() is not None:
+            raise SystemExit(f"{name} does not start")
+        time.sleep(0.01)
 
 
 def load(name, *arguments):
@@ -106,6 +135,39 @@ def load(name, *arguments):
     if done.returncode:
         return print(f"  {name}: {done.stderr.strip()}", file=sys.stderr)
     return json.loads(done.stdout)
+
+
+class Disturbance:
+    """Counts the measurements during which other processes, or the hypervisor, took more than 5 % of one core.
+
+    Interrupts belong to no process, and most of them to the measurement, so they do not count."""
+
+    def __init__(self):
+        self.runs = self.disturbed = 0
+
+    @contextlib.contextmanager
+    def watch(self):
+        """Surrounds one measurement, with the start and the end of its server."""
+        since, busy, own = time.monotonic(), busy_seconds(), children_seconds()
+        yield
+        others = (busy_seconds() - busy) - (children_seconds() - own)
+        self.runs += 1
+        self.disturbed += others > 0.05 * (time.monotonic() - since)
+
+    def __str__(self):
+        return f"{self.disturbed} of {self.runs} runs were disturbed by other processes."
+
+
+def busy_seconds():
+    """CPU seconds of all processes and of the hypervisor since the machine has started."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, _, _, stolen = map(int, file.readline().split()[1:9])
+    return (user + nice + system + stolen) / os.sysconf("SC_CLK_TCK")
+
+
+def children_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def figure(report, key):

@@ -17,7 +17,8 @@ impl Bench {
         let mut room = self.room_at(&path, self.connections(1000)?).await?;
         let (rate, changes) = self.rate(10.0);
         let start = self.start()?;
-        let change = |number| protocol.event("@@KOJI_DISPATCH/SET_USER_INFO", &info(number));
+        let change =
+            |number| format!(r#"{{"eventName":"@@KOJI_DISPATCH/SET_USER_INFO","payload":{}}}"#, info(number));
         room.send_at_rate(changes, rate, change).await?;
         let bytes = room.quiet().await?;
         let report = self.report(changes, start)?;

@@ -146,12 +146,14 @@ impl Peer {
                     }
                 }
             }
-            _ if protocol.is_ping(&part) => replies.extend(masked(0x81, Protocol::PONG.as_bytes())),
-            _ => {
-                received.messages += usize::from(part.ends);
-                received.bytes += part.bytes.len();
-                show(part);
-            }
+            _ => match protocol.pong(&part) {
+                Some(pong) => replies.extend(masked(0x81, pong.as_bytes())),
+                None => {
+                    received.messages += usize::from(part.ends);
+                    received.bytes += part.bytes.len();
+                    show(part);
+                }
+            },
         });
         closed.map_or(Ok(received), Err)
     }

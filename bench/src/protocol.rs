@@ -15,6 +15,8 @@ pub(crate) enum Protocol {
     Koji,
     /// Mesa: `{"op":0,"d":…,"t":…}`, dispatched to a user.
     Mesa,
+    /// NATS over WebSocket: `PUB room …`. A frame may hold several messages, so only open loops can be measured.
+    Nats,
 }
 
 /// Clients per automatic shard.
@@ -24,7 +26,7 @@ impl Protocol {
     /// The path of the handshake. Koji's path names the room, a shard; other protocols join the room later.
     pub(crate) fn path(self, room: Option<&str>) -> String {
         match (self, room) {
-            (Protocol::Emit, _) => "/".into(),
+            (Protocol::Emit | Protocol::Nats, _) => "/".into(),
             (Protocol::SocketIo, _) => "/socket.io/?EIO=4&transport=websocket".into(),
             (Protocol::Mesa, _) => "/mesa".into(),
             (Protocol::Koji, None) => format!("/koji?projectId=bench&maxConnectionsPerShard={SHARD_SEATS}"),
@@ -39,6 +41,7 @@ impl Protocol {
     pub(crate) fn join(self, room: &str) -> Option<String> {
         match self {
             Protocol::Mesa => Some(format!(r#"{{"op":2,"d":{{"token":"{room}"}}}}"#)),
+            Protocol::Nats => Some(format!("SUB {room} 1\r\nPING\r\n")),
             _ => self.request("/join", &format!(r#"{{"room":"{room}"}}"#)).ok(),
         }
     }
@@ -50,7 +53,7 @@ impl Protocol {
 
     /// Whether a sender receives its own messages to a room.
     pub(crate) fn echoes(self) -> bool {
-        self == Protocol::Koji
+        matches!(self, Protocol::Koji | Protocol::Nats)
     }
 
     /// The first text of the client, and the number of messages from the server before it is ready.
@@ -63,6 +66,8 @@ impl Protocol {
             Protocol::Koji => (None, 1),
             // The server sends `0{…}` first and answers `40` with `40{…}`.
             Protocol::SocketIo => (Some("40"), 2),
+            // The server sends `INFO …` first and answers the ping.
+            Protocol::Nats => (Some("CONNECT {\"verbose\":false}\r\nPING\r\n"), 2),
         }
     }
 
@@ -71,27 +76,29 @@ impl Protocol {
         Ok(match self {
             Protocol::Emit => format!(r#"{{"event":"{event}","data":{data},"ackId":"1"}}"#),
             Protocol::SocketIo => format!(r#"421["{event}",{data}]"#),
-            Protocol::Koji | Protocol::Mesa => {
+            Protocol::Koji | Protocol::Mesa | Protocol::Nats => {
                 bail!("this scenario needs requests, which this protocol does not have")
             }
         })
     }
 
-    /// An event without a reply.
-    pub(crate) fn event(self, event: &str, data: &str) -> String {
+    /// A message to a room, whose name the data also contains.
+    pub(crate) fn message(self, room: &str, data: &str) -> String {
         match self {
-            Protocol::Emit => format!(r#"{{"event":"{event}","data":{data}}}"#),
-            Protocol::SocketIo => format!(r#"42["{event}",{data}]"#),
-            Protocol::Koji => format!(r#"{{"eventName":"{event}","payload":{data}}}"#),
-            Protocol::Mesa => format!(r#"{{"op":0,"d":{data},"t":"{event}"}}"#),
+            Protocol::Emit => format!(r#"{{"event":"/message","data":{data}}}"#),
+            Protocol::SocketIo => format!(r#"42["/message",{data}]"#),
+            Protocol::Koji => format!(r#"{{"eventName":"/message","payload":{data}}}"#),
+            Protocol::Mesa => format!(r#"{{"op":0,"d":{data},"t":"/message"}}"#),
+            Protocol::Nats => format!("PUB {room} {}\r\n{data}\r\n", data.len()),
         }
     }
 
-    /// Whether a message is a ping of the protocol.
-    pub(crate) fn is_ping(self, part: &Part<'_>) -> bool {
-        self == Protocol::SocketIo && part.len == 1 && part.bytes == b"2"
+    /// The answer to a message that is a ping of the protocol.
+    pub(crate) fn pong(self, part: &Part<'_>) -> Option<&'static str> {
+        match self {
+            Protocol::SocketIo if part.len == 1 && part.bytes == b"2" => Some("3"),
+            Protocol::Nats if part.bytes == b"PING\r\n" => Some("PONG\r\n"),
+            _ => None,
+        }
     }
-
-    /// The pong for it.
-    pub(crate) const PONG: &'static str = "3";
 }

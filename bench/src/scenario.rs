@@ -164,7 +164,7 @@ impl Bench {
     }
 
     pub(crate) fn message_to(&self, room: &str) -> String {
-        self.options.protocol.event("/message", &self.data(room))
+        self.options.protocol.message(room, &self.data(room))
     }
 
     /// The data of a message: `bytes` long, with the current time.
