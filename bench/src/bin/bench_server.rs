@@ -6,9 +6,10 @@
 //! messages. With `SHARED_RUNTIME=1` there are no worker threads. With the variables `BENCH_CERT` and `BENCH_KEY`, the paths of PEM files, connections use TLS.
 
 use serde::Deserialize;
+use switchboard::net::{AcceptOptions, Tls, WorkerThreads};
 use switchboard::{
-    AcceptOptions, App, Data, HistoryLimits, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket,
-    Target, Tls, UserId, WorkerThreads, serve,
+    App, Data, HistoryLimits, Identity, Koji, Limits, Mesa, Payload, ReplyError, Socket, Target, UserId,
+    serve,
 };
 use switchboard_redis::{Options, Redis};
 use switchboard_server::Mode;

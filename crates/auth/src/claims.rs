@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
-use switchboard::{Identity, Payload, Rights, TokenId, UserId};
+use switchboard::access::{Rights, TokenId};
+use switchboard::{Identity, Payload, UserId};
 
 use crate::error::TokenError;
 
@@ -124,7 +125,7 @@ fn user_id(claim: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use switchboard::{Resource, Right};
+    use switchboard::access::{Resource, Right};
 
     use super::*;
 

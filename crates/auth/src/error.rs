@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use switchboard::{IdentifyError, NameError, RightsError};
+use switchboard::access::RightsError;
+use switchboard::{IdentifyError, NameError};
 
 use crate::secret::SECRET_BYTES_MIN;
 

@@ -1,6 +1,7 @@
 //! Several issuers of tokens, each with keys, rules and projects of its own.
 
-use switchboard::{IdentifyError, Identity, ProjectId, Verifier, VerifyFuture};
+use switchboard::access::{Verifier, VerifyFuture};
+use switchboard::{IdentifyError, Identity, ProjectId};
 
 use crate::error::TokenError;
 use crate::jwt::Jwt;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
-use switchboard::{Identity, ProjectId, Verifier, VerifyFuture};
+use switchboard::access::{Verifier, VerifyFuture};
+use switchboard::{Identity, ProjectId};
 
 use crate::claims::Rules;
 use crate::error::{KeyError, TokenError};

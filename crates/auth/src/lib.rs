@@ -1,6 +1,6 @@
 //! Authentication with JSON Web Tokens: by shared secrets, public keys, or a key set.
 //!
-//! [`Jwt`] is a [`Verifier`](switchboard::Verifier) for [`App::with_verifier`](switchboard::App::with_verifier):
+//! [`Jwt`] is a [`Verifier`](switchboard::access::Verifier) for [`App::with_verifier`](switchboard::App::with_verifier):
 //!
 //! ```
 //! use switchboard::App;

@@ -14,10 +14,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use switchboard::{
-    Admitted, App, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient, IntoResponse, Middleware,
-    Next, NoReply, Payload, Request, Response,
-};
+use switchboard::access::{Admitted, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};
+use switchboard::{App, IntoResponse, Middleware, Next, NoReply, Payload, Request, Response};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::handlers::answer::{Answer, AnswerError};

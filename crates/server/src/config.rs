@@ -46,7 +46,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{AcceptOptions, Limits, Protocol};
+use switchboard::net::AcceptOptions;
+use switchboard::{Limits, Protocol};
 use switchboard_hooks::{HandlerOptions, WebhookOptions};
 use switchboard_redis::{Options, ReportOptions};
 

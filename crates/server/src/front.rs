@@ -20,7 +20,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{Router, get};
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use switchboard::HttpClient;
+use switchboard::net::HttpClient;
 use switchboard_pages::front;
 
 use crate::config::{Config, PageVisitors, TlsListener};

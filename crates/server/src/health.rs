@@ -8,7 +8,8 @@ use axum::response::IntoResponse;
 use axum::routing::{Router, get};
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::PrometheusHandle;
-use switchboard::{App, RequestCost};
+use switchboard::App;
+use switchboard::rates::RequestCost;
 
 use crate::metrics;
 use crate::tls::ServerTls;

@@ -12,7 +12,8 @@ use metrics::{
     with_recorder,
 };
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use switchboard::{App, HubStats};
+use switchboard::App;
+use switchboard::hub::HubStats;
 
 use crate::version::Version;
 

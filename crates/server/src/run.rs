@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
-use switchboard::{App, Serve, Stopping, WorkerThreads, serve};
+use switchboard::net::{Serve, WorkerThreads};
+use switchboard::{App, Stopping, serve};
 use switchboard_hooks::{Webhooks, install_handlers};
 use switchboard_log::printable;
 use switchboard_redis::Redis;

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use metrics::gauge;
-use switchboard::Tls;
+use switchboard::net::Tls;
 use switchboard_log::{limited, printable, with_causes};
 use switchboard_tls::server::{ACME_TLS_ALPN, Certificate, ServedCertificates, server_config};
 

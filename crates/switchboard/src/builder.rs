@@ -235,14 +235,15 @@ impl App {
     /// Sets the rate rules, [`Limits::rules`]: how often clients may send events. Default: none.
     ///
     /// ```
-    /// use switchboard::{App, RateKey, RateRule};
+    /// use switchboard::App;
+    /// use switchboard::rates::{RateKey, RateRule};
     ///
     /// let app = App::new().with_rate_rules([
     ///     RateRule::new(["/message", "chat_*"], RateKey::User, "10/s")?.with_burst(20)?,
     ///     RateRule::new(["@login"], RateKey::Address, "60/min")?,
     /// ]);
     /// # assert_eq!(app.limits().rules.len(), 2);
-    /// # Ok::<(), switchboard::RateRuleError>(())
+    /// # Ok::<(), switchboard::rates::RateRuleError>(())
     /// ```
     ///
     /// # Panics

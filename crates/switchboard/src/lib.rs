@@ -25,6 +25,19 @@
 //! Clients of emit.gg can connect to this server. The frames of one connection are handled in the order
 //! in which they arrive. A handler that never waits finishes, with everything it emitted queued, before
 //! the next frame is decoded. A handler that waits does not delay later frames.
+//!
+//! The root has what an application uses every day: [`App`], [`Router`], [`Socket`], extractors, replies, audiences,
+//! names, errors, [`Limits`]. The modules have the rest, by subject:
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`access`] | rights, access rules, verifiers of tokens, connect gates, revocations |
+//! | [`net`] | options for accepting connections, TLS, origins, proxies, worker threads; the service for other servers |
+//! | [`protocols`] | settings of the Koji and Mesa protocols |
+//! | [`rates`] | rate rules, and the cost of requests |
+//! | [`backplane`] | the traits behind which nodes share state, and their implementations for one process |
+//! | [`hub`] | sessions and member sets of one node |
+//! | [`limit`] | the form of limits in settings, for `serde` |
 
 // The layers of the crate, from the top down. A file imports files of its own layer and of lower
 // layers, and no two files import each other.
@@ -41,29 +54,58 @@
 // `node::system_events::HookSink` (hooks), and the protocol's state in a `node::connection_state::ConnectionState`.
 mod api;
 mod builder;
-mod net;
+pub mod net;
 mod node;
-mod protocols;
+pub mod protocols;
 mod routing;
+
+/// Who may do what: the rights of clients, the rules of an application, the check of tokens and of connections, and
+/// revocations. [`Identity`] and [`Forbidden`] are at the root.
+pub mod access {
+    pub use switchboard_event::{Resource, Right, Rights, RightsError, TokenId};
+
+    pub use crate::api::revoke::{Revoke, RevokeError, Revoked};
+    pub use crate::node::access::rule::{AccessRequest, AccessRule};
+    pub use crate::node::connect_gate::{
+        Admitted, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient,
+    };
+    pub use crate::node::verifier::{Verifier, VerifyFuture};
+}
+
+/// The traits behind which nodes share state, their types, and the implementations for a single process. Applications
+/// with several nodes pass a backplane to [`App::with_backplane`]; the crate `switchboard-redis` has one.
+pub mod backplane {
+    pub use switchboard_backplane::{
+        Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content,
+        History, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits, InboxPage, LocalBus,
+        MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease, Publication,
+        PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId, ReportSink, Revocation,
+        RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Spending,
+        Store, StoredMessage, WorkerChange, WorkerListener,
+    };
+    pub use switchboard_event::{Event, MessageNumber, NodeId};
+}
+
+/// The sessions and member sets of one node: what [`App::hub`] returns.
+pub mod hub {
+    pub use switchboard_hub::{Hub, HubStats, Index, Scope};
+}
+
+/// How often clients may send events: the rules for [`App::with_rate_rules`].
+pub mod rates {
+    pub use switchboard_event::{Rate, RateAction, RateKey, RateRule, RateRuleError};
+
+    pub use crate::node::request_cost::RequestCost;
+}
 
 pub use api::app::App;
 pub use api::emitter::{Emitter, Sent};
 pub use api::request_all::{RequestAllError, SocketReply};
-pub use api::revoke::{Revoke, RevokeError, Revoked};
 pub use api::setup::Setup;
 pub use api::socket::Socket;
-pub use net::accept::{Serve, serve};
-pub use net::forwarded::ForwardedHeader;
-pub use net::http_client::HttpClient;
-pub use net::options::AcceptOptions;
-pub use net::origin::{Origin, OriginError};
-pub use net::serve_http::{ServeHttp, serve_http};
+pub use net::accept::serve;
+pub use net::serve_http::serve_http;
 pub use net::stop::Stopping;
-pub use net::tls::{Tls, TlsError};
-pub use net::upgrade::UpgradeService;
-pub use net::worker_threads::WorkerThreads;
-pub use node::access::rule::{AccessRequest, AccessRule};
-pub use node::connect_gate::{Admitted, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};
 pub use node::connection_info::ConnectionInfo;
 pub use node::errors::{
     CommandError, EmitError, Forbidden, MembershipError, NodeError, QueryError, RateLimited, RequestError,
@@ -71,17 +113,12 @@ pub use node::errors::{
 pub use node::history::HistoryError;
 pub use node::limit;
 pub use node::limits::Limits;
-pub use node::request_cost::RequestCost;
 pub use node::resume::options::Resuming;
 pub use node::resume::session_state::RememberError;
-pub use node::verifier::{IdentifyError, Identity, Verifier, VerifyFuture};
-pub use protocols::endpoint::Endpoint;
-pub use protocols::koji::options::{Koji, KojiSettings};
-pub use protocols::koji::queries::ShardClient;
+pub use node::verifier::{IdentifyError, Identity};
+pub use protocols::koji::options::Koji;
 pub use protocols::koji::relay::Relay;
-pub use protocols::koji::rules::ProjectRules;
-pub use protocols::koji::user_info::UserInfoError;
-pub use protocols::mesa::options::{Mesa, MesaSettings};
+pub use protocols::mesa::options::Mesa;
 pub use routing::extract::{AsyncFromRequest, Data, FromRequest, State, User};
 pub use routing::handler::Handler;
 pub use routing::middleware::{Middleware, Next};
@@ -89,20 +126,12 @@ pub use routing::plugin::{BoxPlugin, Plugin};
 pub use routing::reply::{IntoResponse, NoReply, Reply, ReplyError, Response};
 pub use routing::request::Request;
 pub use routing::router::Router;
-pub use switchboard_backplane::{
-    Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content, History,
-    HistoryLimits, HistoryPage, HistoryRange, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
-    InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease, Page,
-    Publication, PublishError, RateStore, Receiver, RecordedMessage, ReplyAddress, Report, ReportId,
-    ReportSink, Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest,
-    Seated, Shard, Spending, Store, Stored, StoredMessage, WorkerChange, WorkerListener,
-};
+pub use switchboard_backplane::{HistoryLimits, HistoryPage, HistoryRange, Page, RecordedMessage, Stored};
 pub use switchboard_event::{
-    Audience, AudienceError, Epoch, Event, IntoAudience, MessageNumber, Name, NameError, NodeId, Payload,
-    PayloadError, Position, ProjectId, Protocol, Rate, RateAction, RateKey, RateRule, RateRuleError,
-    Resource, Right, Rights, RightsError, RoomName, ShardName, SocketId, TagName, Target, TokenId, UserId,
+    Audience, AudienceError, Epoch, IntoAudience, Name, NameError, Payload, PayloadError, Position,
+    ProjectId, Protocol, RoomName, ShardName, SocketId, TagName, Target, UserId,
 };
-pub use switchboard_hub::{Hub, HubStats, Index, JoinError, Scope};
+pub use switchboard_hub::JoinError;
 pub use switchboard_macros::{debug_handler, debug_middleware};
 
 /// What the attributes [`macro@debug_handler`] and [`macro@debug_middleware`] refer to.

@@ -1,8 +1,8 @@
-//! The wire protocols: each translates frames to events and back, admits clients and keeps their
-//! connections alive. Everything else is the same for all protocols.
-//!
-//! A protocol is a folder with an implementation of [`WireProtocol`] and a line in the `protocols!` list
-//! below. The functions here call the implementation through a `match` on [`Protocol`].
+//! The settings and queries of the protocols [`Koji`](crate::Koji) and [`Mesa`](crate::Mesa).
+
+// Each protocol translates frames to events and back, admits clients and keeps their connections alive. Everything
+// else is the same for all protocols. A protocol is a folder with an implementation of `WireProtocol` and a line in
+// the `protocols!` list below. The functions here call the implementation through a `match` on `Protocol`.
 
 pub(crate) mod admission;
 pub(crate) mod config;
@@ -37,6 +37,13 @@ use crate::protocols::mesa::options::MesaOnly;
 use crate::protocols::received::Received;
 use crate::protocols::wire_protocol::WireProtocol;
 use crate::routing::server::Server;
+
+pub use endpoint::Endpoint;
+pub use koji::options::KojiSettings;
+pub use koji::queries::ShardClient;
+pub use koji::rules::ProjectRules;
+pub use koji::user_info::UserInfoError;
+pub use mesa::options::MesaSettings;
 
 /// Dispatches to the implementations of the listed protocols.
 macro_rules! protocols {

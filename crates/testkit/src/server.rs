@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use switchboard::{App, Serve, WorkerThreads, serve};
+use switchboard::net::{Serve, WorkerThreads};
+use switchboard::{App, serve};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;

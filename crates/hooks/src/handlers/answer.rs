@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::json;
-use switchboard::{Admitted, ConnectRefusal, Identity, Payload, Rights, RoomName, UserId};
+use switchboard::access::{Admitted, ConnectRefusal, Rights};
+use switchboard::{Identity, Payload, RoomName, UserId};
 use switchboard_log::{limited, printable};
 
 use super::call::Call;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use switchboard::{ConnectingClient, ConnectionInfo, Payload, Protocol, Request, SocketId};
+use switchboard::access::ConnectingClient;
+use switchboard::{ConnectionInfo, Payload, Protocol, Request, SocketId};
 
 use super::options::CONNECT;
 

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{
-    App, ClientAction, ClientMessage, Name, Payload, Protocol, Report, ReportSink, Socket, SocketId,
-};
+use switchboard::backplane::{ClientAction, ClientMessage, Report, ReportSink};
+use switchboard::{App, Name, Payload, Protocol, Socket, SocketId};
 use switchboard_hooks::{
     EndpointOptions, EndpointState, EventKind, OutgoingOptions, RoomPattern, Signer, WebhookOptions, Webhooks,
 };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::{App, Backplane, History, HistoryLimits, HistoryRange, Socket};
+use switchboard::backplane::{Backplane, History};
+use switchboard::{App, HistoryLimits, HistoryRange, Socket};
 use switchboard_backplane::contract;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::{Peer, RedisServer, TestServer};

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Koji, Mesa, MesaSettings, Reply, Socket, Target, UserId};
+use switchboard::protocols::MesaSettings;
+use switchboard::{App, Data, Identity, Koji, Mesa, Reply, Socket, Target, UserId};
 use switchboard_backplane::InboxLimits;
 use switchboard_redis::{MesaBridge, Options, Redis};
 use switchboard_testkit::{KojiPeer, Peer, RedisServer, TestServer};

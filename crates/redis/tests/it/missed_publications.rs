@@ -1,7 +1,8 @@
 //! Redelivery of messages whose publication a node missed while its subscriptions were interrupted.
 
 use serde_json::{Value, json};
-use switchboard::{App, Backplane, Identity, InboxLimits, Mesa, Name, Payload, ProjectId, Target, UserId};
+use switchboard::backplane::{Backplane, InboxLimits};
+use switchboard::{App, Identity, Mesa, Name, Payload, ProjectId, Target, UserId};
 use switchboard_event::Event;
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::raw::{HANDSHAKE, frame};

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Identity, InboxLimits, Mesa, MesaSettings, Target, UserId};
+use switchboard::backplane::InboxLimits;
+use switchboard::protocols::MesaSettings;
+use switchboard::{App, Identity, Mesa, Target, UserId};
 use switchboard_redis::{Options, Redis};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, RedisServer, TestServer, soon};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{App, Inbox, MessageNumber, Name, Payload, StoredMessage, UserId};
+use switchboard::backplane::{Inbox, MessageNumber, StoredMessage};
+use switchboard::{App, Name, Payload, UserId};
 use utoipa::{IntoParams, ToSchema};
 
 use super::endpoint::Context;

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Revoke, RevokeError, Revoked};
+use switchboard::access::{Revoke, RevokeError, Revoked};
 use utoipa::ToSchema;
 
 use super::endpoint::Context;

@@ -1,7 +1,8 @@
 //! `GET /api/v1/shards`: the shards with a taken seat.
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Shard, ShardName};
+use switchboard::ShardName;
+use switchboard::backplane::Shard;
 use utoipa::{IntoParams, ToSchema};
 
 use super::endpoint::Context;

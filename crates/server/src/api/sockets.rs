@@ -1,7 +1,8 @@
 //! `GET /api/v1/sockets`: the sockets of a project, a user, a room, a tag or a shard.
 
 use serde::{Deserialize, Serialize};
-use switchboard::{App, NodeId, ShardName, SocketId, Target};
+use switchboard::backplane::NodeId;
+use switchboard::{App, ShardName, SocketId, Target};
 use utoipa::{IntoParams, ToSchema};
 
 use super::endpoint::Context;

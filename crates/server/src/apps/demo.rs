@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use switchboard::access::{Resource, Right};
 use switchboard::{
     App, Audience, ConnectionInfo, IntoResponse, Middleware, Next, NoReply, Payload, Reply, ReplyError,
-    Request, Resource, Response, Right, Router, Socket, SocketId, Target, UserId,
+    Request, Response, Router, Socket, SocketId, Target, UserId,
 };
 
 use super::fields::{optional_text, text};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{AccessRequest, AccessRule, Rights};
+use switchboard::access::{AccessRequest, AccessRule, Rights};
 
 use super::error::InvalidSetting;
 use super::projects::Projects;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 use serde::{Deserialize, Deserializer, Serialize};
-use switchboard::{AcceptOptions, Origin};
+use switchboard::net::{AcceptOptions, Origin};
 
 use super::error::InvalidSetting;
 
@@ -52,8 +52,8 @@ impl Clients {
             allowed_origins: self.allowed_origins.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             forwarded_header: self.forwarded_header.map(|header| match header {
-                ForwardedHeader::XForwardedFor => switchboard::ForwardedHeader::XForwardedFor,
-                ForwardedHeader::Forwarded => switchboard::ForwardedHeader::Forwarded,
+                ForwardedHeader::XForwardedFor => switchboard::net::ForwardedHeader::XForwardedFor,
+                ForwardedHeader::Forwarded => switchboard::net::ForwardedHeader::Forwarded,
             }),
             // Those of handlers over HTTP are added.
             kept_headers: Vec::new(),
@@ -134,8 +134,8 @@ mod tests {
     fn the_header_of_the_proxies_can_be_selected_and_needs_proxies() {
         let proxies = "clients.trusted_proxies=10.0.0.1";
         for (value, header) in [
-            ("x-forwarded-for", switchboard::ForwardedHeader::XForwardedFor),
-            ("forwarded", switchboard::ForwardedHeader::Forwarded),
+            ("x-forwarded-for", switchboard::net::ForwardedHeader::XForwardedFor),
+            ("forwarded", switchboard::net::ForwardedHeader::Forwarded),
         ] {
             let clients = with(&[proxies, &format!("clients.forwarded_header={value}")]).unwrap();
             assert_eq!(clients.options(None).forwarded_header, Some(header));

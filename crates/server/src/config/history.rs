@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{App, HistoryLimits, HistoryRule, MemoryHistoryLimits};
+use switchboard::backplane::{HistoryRule, MemoryHistoryLimits};
+use switchboard::{App, HistoryLimits};
 
 use super::error::InvalidSetting;
 use super::no_effect::NoEffect;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use switchboard::InboxLimits;
+use switchboard::backplane::InboxLimits;
 
 use super::error::InvalidSetting;
 use super::no_effect::NoEffect;

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard::{MesaSettings, Name, ProjectId};
+use switchboard::protocols::MesaSettings;
+use switchboard::{Name, ProjectId};
 use switchboard_redis::MesaBridge;
 
 use super::error::InvalidSetting;

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use serde::{Deserialize, Serialize};
-use switchboard::{Name, ProjectId, ProjectRules, Rights, RightsError};
+use switchboard::access::{Rights, RightsError};
+use switchboard::protocols::ProjectRules;
+use switchboard::{Name, ProjectId};
 
 use super::error::InvalidSetting;
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, header};
-use switchboard::HttpClient;
+use switchboard::net::HttpClient;
 
 /// Longest host name with a port.
 const AUTHORITY_BYTES_MAX: usize = 260;

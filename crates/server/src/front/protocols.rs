@@ -1,6 +1,6 @@
 //! What is open here to whom, by protocol.
 
-use switchboard::Origin;
+use switchboard::net::Origin;
 
 use super::html::{Html, fill};
 use super::visit::Visit;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 
-use switchboard::{Backplane, Origin, ProjectId};
+use switchboard::ProjectId;
+use switchboard::backplane::Backplane;
+use switchboard::net::Origin;
 use switchboard_redis::{LegacyPortals, Redis, ReportOptions};
 
 use super::listeners::{Listeners, address};

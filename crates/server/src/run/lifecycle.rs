@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use switchboard::{App, Backplane};
+use switchboard::App;
+use switchboard::backplane::Backplane;
 use switchboard_log::printable;
 use switchboard_redis::Redis;
 use tokio::time::Instant;

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use axum::Router;
-use switchboard::{Limits, Tls, serve_http};
+use switchboard::net::Tls;
+use switchboard::{Limits, serve_http};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::error::RunError;

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use metrics::counter;
-use switchboard::{AccessRule, App, Verifier};
+use switchboard::App;
+use switchboard::access::{AccessRule, Verifier};
 use switchboard_log::{limited, printable, with_causes};
 use tokio::sync::mpsc;
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::Deserialize;
-use switchboard::{
-    App, ClientAction, Data, Name, Payload, ProjectId, Report, ReportSink, Socket, SocketId, UserId,
-};
+use switchboard::backplane::{ClientAction, Report, ReportSink};
+use switchboard::{App, Data, Name, Payload, ProjectId, Socket, SocketId, UserId};
 use switchboard_event::unix_ms;
 use switchboard_hooks::{EventKind, Webhooks};
 use switchboard_redis::Redis;

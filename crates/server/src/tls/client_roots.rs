@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use switchboard::Tls;
+use switchboard::net::Tls;
 use switchboard_tls::server::{ServedCertificates, server_config};
 
 use super::error::TlsError;

@@ -72,7 +72,8 @@ impl App {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use switchboard::{App, Revoke};
+    /// use switchboard::App;
+    /// use switchboard::access::Revoke;
     ///
     /// # let app = App::new();
     /// app.revoke(Revoke::token("1f3a")?).await?;

@@ -13,7 +13,8 @@ impl App {
     /// sink and stores of budgets and revoked tokens if it has them.
     ///
     /// ```
-    /// use switchboard::{App, Backplane};
+    /// use switchboard::App;
+    /// use switchboard::backplane::Backplane;
     ///
     /// // Such as `switchboard_redis::Redis::connect(Options::new("redis://…")).await?`.
     /// fn app(redis: &impl Backplane) -> App {
@@ -45,7 +46,8 @@ impl App {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
     /// use std::sync::Arc;
-    /// use switchboard::{App, LocalBus};
+    /// use switchboard::App;
+    /// use switchboard::backplane::LocalBus;
     ///
     /// let buses = LocalBus::connected(2);
     /// let nodes: Vec<App> =
@@ -83,7 +85,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, Store};
+    /// use switchboard::App;
+    /// use switchboard::backplane::Store;
     ///
     /// fn app(shared: Arc<dyn Store>) -> App {
     ///     App::new().with_store(shared)
@@ -98,7 +101,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, Inbox};
+    /// use switchboard::App;
+    /// use switchboard::backplane::Inbox;
     ///
     /// fn app(inbox: Arc<dyn Inbox>) -> App {
     ///     App::new().with_inbox(inbox)
@@ -114,7 +118,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, ReportSink};
+    /// use switchboard::App;
+    /// use switchboard::backplane::ReportSink;
     ///
     /// fn app(sink: Arc<dyn ReportSink>) -> App {
     ///     App::new().with_report_sink(sink)
@@ -130,7 +135,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, RevocationStore};
+    /// use switchboard::App;
+    /// use switchboard::backplane::RevocationStore;
     ///
     /// fn app(store: Arc<dyn RevocationStore>) -> App {
     ///     App::new().with_revocation_store(store)
@@ -146,7 +152,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, ReportSink};
+    /// use switchboard::App;
+    /// use switchboard::backplane::ReportSink;
     ///
     /// fn app(sink: Arc<dyn ReportSink>) -> App {
     ///     App::new().with_webhook_sink(sink)
@@ -161,7 +168,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, RateStore};
+    /// use switchboard::App;
+    /// use switchboard::backplane::RateStore;
     ///
     /// fn app(store: Arc<dyn RateStore>) -> App {
     ///     App::new().with_rate_store(store)

@@ -59,7 +59,8 @@ impl App {
     /// Sets the gate that decides which clients may connect. Default: none, every client that its protocol admits.
     ///
     /// ```
-    /// use switchboard::{Admitted, App, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};
+    /// use switchboard::App;
+    /// use switchboard::access::{Admitted, ConnectFuture, ConnectGate, ConnectRefusal, ConnectingClient};
     ///
     /// struct KnownBrowsers;
     ///
@@ -103,7 +104,8 @@ impl App {
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// use switchboard::{App, AcceptOptions};
+    /// use switchboard::App;
+    /// use switchboard::net::AcceptOptions;
     ///
     /// let allowed_origins = Some(vec!["https://chat.example".parse().unwrap()]);
     /// let app = App::new().with_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });

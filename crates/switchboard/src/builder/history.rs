@@ -35,7 +35,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, History};
+    /// use switchboard::App;
+    /// use switchboard::backplane::History;
     ///
     /// fn app(shared: Arc<dyn History>) -> App {
     ///     App::new().with_history(shared)
@@ -49,7 +50,8 @@ impl App {
     /// Sets the bounds on all rooms of a history in memory. Default: [`MemoryHistoryLimits::default`].
     ///
     /// ```
-    /// use switchboard::{App, MemoryHistoryLimits};
+    /// use switchboard::App;
+    /// use switchboard::backplane::MemoryHistoryLimits;
     ///
     /// let limits = MemoryHistoryLimits { rooms_max: 1000, ..MemoryHistoryLimits::default() };
     /// let app = App::new().with_memory_history_limits(limits);

@@ -33,12 +33,13 @@ impl App {
     /// clones. They apply to new handshakes.
     ///
     /// ```
-    /// use switchboard::{AcceptOptions, App};
+    /// use switchboard::App;
+    /// use switchboard::net::AcceptOptions;
     ///
     /// let app = App::new();
     /// let allowed_origins = Some(vec!["https://chat.example".parse()?]);
     /// app.set_accept_options(AcceptOptions { allowed_origins, ..AcceptOptions::default() });
-    /// # Ok::<(), switchboard::OriginError>(())
+    /// # Ok::<(), switchboard::net::OriginError>(())
     /// ```
     pub fn set_accept_options(&self, options: AcceptOptions) {
         let current = self.setup().extension::<CurrentOptions>();
@@ -51,7 +52,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{AccessRequest, App};
+    /// use switchboard::App;
+    /// use switchboard::access::AccessRequest;
     ///
     /// let app = App::new();
     /// app.set_access_rule(Some(Arc::new(|_: &AccessRequest<'_>| false)));
@@ -65,7 +67,8 @@ impl App {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use switchboard::{App, Verifier};
+    /// use switchboard::App;
+    /// use switchboard::access::Verifier;
     ///
     /// fn rotate(app: &App, verifier: impl Verifier) {
     ///     app.set_verifier(Some(Arc::new(verifier)));

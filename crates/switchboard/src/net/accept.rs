@@ -56,7 +56,8 @@ pub fn serve(listener: TcpListener, app: App) -> Serve {
 /// A configured server; `.await` runs it. Made by [`serve`].
 ///
 /// ```
-/// # use switchboard::{App, Serve, serve};
+/// # use switchboard::net::Serve;
+/// # use switchboard::{App, serve};
 /// fn server(listener: tokio::net::TcpListener, app: App) -> Serve {
 ///     serve(listener, app.on("/ping", async || {}))
 /// }
@@ -75,7 +76,8 @@ impl Serve {
     /// Redis stay on the current runtime. Several servers may share the threads.
     ///
     /// ```no_run
-    /// # use switchboard::{App, WorkerThreads, serve};
+    /// # use switchboard::net::WorkerThreads;
+    /// # use switchboard::{App, serve};
     /// # async fn example(public: tokio::net::TcpListener, private: tokio::net::TcpListener) -> std::io::Result<()> {
     /// let threads = WorkerThreads::start(0)?;
     /// let app = App::new();
@@ -96,7 +98,8 @@ impl Serve {
     ///
     /// ```no_run
     /// # async fn example(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
-    /// # use switchboard::{App, Tls, serve};
+    /// # use switchboard::net::Tls;
+    /// # use switchboard::{App, serve};
     /// let tls = Tls::from_pem(std::fs::read("fullchain.pem")?, std::fs::read("privkey.pem")?)?;
     /// serve(listener, App::new()).with_tls(tls).await?;
     /// # Ok(()) }

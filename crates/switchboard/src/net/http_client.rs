@@ -8,7 +8,8 @@ use std::net::IpAddr;
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use axum::{Extension, Router, routing::get};
-/// use switchboard::{App, HttpClient};
+/// use switchboard::App;
+/// use switchboard::net::HttpClient;
 ///
 /// async fn address(Extension(client): Extension<HttpClient>) -> String {
 ///     format!("{:?}", client.ip())

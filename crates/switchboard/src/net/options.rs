@@ -13,7 +13,8 @@ use crate::net::origin::Origin;
 /// Allowed origins of pages, and trusted proxies.
 ///
 /// ```
-/// use switchboard::{App, AcceptOptions};
+/// use switchboard::App;
+/// use switchboard::net::AcceptOptions;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let options = AcceptOptions {

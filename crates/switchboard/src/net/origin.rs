@@ -14,12 +14,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// accepted. `null` is the origin of pages from a file and of sandboxed frames.
 ///
 /// ```
-/// use switchboard::Origin;
+/// use switchboard::net::Origin;
 ///
 /// let origin: Origin = "HTTPS://Chat.Example:443/".parse()?;
 /// assert_eq!(origin.as_str(), "https://chat.example");
 /// assert!("chat.example".parse::<Origin>().is_err());
-/// # Ok::<(), switchboard::OriginError>(())
+/// # Ok::<(), switchboard::net::OriginError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);

@@ -50,11 +50,12 @@ pub struct ServeHttp {
 }
 
 impl ServeHttp {
-    /// Encrypts all connections with TLS, as [`Serve::with_tls`](crate::Serve::with_tls) does.
+    /// Encrypts all connections with TLS, as [`Serve::with_tls`](crate::net::Serve::with_tls) does.
     ///
     /// ```no_run
     /// use axum::{Router, routing::get};
-    /// use switchboard::{Limits, Tls, serve_http};
+    /// use switchboard::net::Tls;
+    /// use switchboard::{Limits, serve_http};
     ///
     /// # async fn example(listener: tokio::net::TcpListener, tls: Tls) {
     /// let health = Router::new().route("/health", get(async || "ok"));

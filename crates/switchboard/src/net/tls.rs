@@ -26,11 +26,12 @@ const PLAIN_HTTP: &[u8] =
 /// Longest time for a client with plain HTTP to read the answer.
 const PLAIN_HTTP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// TLS for [`Serve::with_tls`](crate::Serve::with_tls): a certificate for the server, TLS 1.2 and 1.3. Clones share one
+/// TLS for [`Serve::with_tls`](crate::net::Serve::with_tls): a certificate for the server, TLS 1.2 and 1.3. Clones share one
 /// configuration, which can be replaced at any time.
 ///
 /// ```no_run
-/// use switchboard::{App, Tls, serve};
+/// use switchboard::net::Tls;
+/// use switchboard::{App, serve};
 ///
 /// # async fn example(listener: tokio::net::TcpListener) -> Result<(), Box<dyn std::error::Error>> {
 /// let tls = Tls::from_pem(std::fs::read("fullchain.pem")?, std::fs::read("privkey.pem")?)?;

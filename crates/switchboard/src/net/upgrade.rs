@@ -65,7 +65,8 @@ use resume::ResumeRequest;
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-/// use switchboard::{App, UpgradeService};
+/// use switchboard::App;
+/// use switchboard::net::UpgradeService;
 ///
 /// let websockets: UpgradeService = App::new().into_service();
 /// let router: axum::Router = axum::Router::new().route_service("/ws", websockets);

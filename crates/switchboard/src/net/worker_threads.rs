@@ -19,7 +19,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// its thread; use `tokio::task::spawn_blocking` for such work.
 ///
 /// ```no_run
-/// use switchboard::{App, WorkerThreads, serve};
+/// use switchboard::net::WorkerThreads;
+/// use switchboard::{App, serve};
 ///
 /// # async fn example() -> std::io::Result<()> {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
@@ -50,7 +51,7 @@ impl WorkerThreads {
     /// The system does not allow another thread or poll instance.
     ///
     /// ```
-    /// # use switchboard::WorkerThreads;
+    /// # use switchboard::net::WorkerThreads;
     /// # fn main() -> std::io::Result<()> {
     /// let threads = WorkerThreads::start(2)?;
     /// assert_eq!(threads.count(), 2);

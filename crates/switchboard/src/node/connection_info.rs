@@ -144,7 +144,7 @@ impl ConnectionInfo {
     }
 
     /// The first header with this name, ignoring case. Invalid UTF-8 is replaced. Only the headers in
-    /// [`AcceptOptions::kept_headers`](crate::AcceptOptions::kept_headers) are available: by default `authorization`,
+    /// [`AcceptOptions::kept_headers`](crate::net::AcceptOptions::kept_headers) are available: by default `authorization`,
     /// `cookie` and `origin`.
     ///
     /// ```no_run

@@ -6,7 +6,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use switchboard_event::{RATE_RULES_MAX, RateRule};
 
-/// Limits of an app. Connections are counted for each [`UpgradeService`](crate::UpgradeService), that is, for each
+/// Limits of an app. Connections are counted for each [`UpgradeService`](crate::net::UpgradeService), that is, for each
 /// call of `serve`, `into_router` or `into_service`. The defaults are suitable for production.
 ///
 /// ```

@@ -6,7 +6,8 @@
 /// ```
 /// use axum::response::IntoResponse;
 /// use axum::{Extension, Router, routing::get};
-/// use switchboard::{App, RequestCost};
+/// use switchboard::App;
+/// use switchboard::rates::RequestCost;
 ///
 /// async fn report() -> impl IntoResponse {
 ///     (Extension(RequestCost(100)), "a list that takes long to make")

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Audience, LocalBus, Payload, RequestAllError, RequestError, SocketId, Target};
+use switchboard::backplane::LocalBus;
+use switchboard::{App, Audience, Payload, RequestAllError, RequestError, SocketId, Target};
 use switchboard_testkit::{Peer, TestServer, until};
 
 use crate::app;

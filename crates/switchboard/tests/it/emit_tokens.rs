@@ -1,7 +1,8 @@
 //! Tokens of emit clients: in the address, in a header, in a cookie, and by `@identify`.
 
 use serde_json::json;
-use switchboard::{AcceptOptions, App, Reply, Socket};
+use switchboard::net::AcceptOptions;
+use switchboard::{App, Reply, Socket};
 use switchboard_testkit::{Peer, TestServer};
 use tokio::sync::oneshot;
 

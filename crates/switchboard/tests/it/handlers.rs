@@ -9,10 +9,10 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use switchboard::net::{AcceptOptions, ForwardedHeader};
 use switchboard::{
-    AcceptOptions, App, AsyncFromRequest, ConnectionInfo, Data, ForwardedHeader, FromRequest, IntoResponse,
-    Koji, Next, NoReply, Payload, Plugin, Reply, ReplyError, Request, Router, Setup, Socket, State, User,
-    debug_handler, debug_middleware,
+    App, AsyncFromRequest, ConnectionInfo, Data, FromRequest, IntoResponse, Koji, Next, NoReply, Payload,
+    Plugin, Reply, ReplyError, Request, Router, Setup, Socket, State, User, debug_handler, debug_middleware,
 };
 use switchboard_testkit::{Peer, TestServer, soon};
 use tokio::sync::{Mutex, Notify, Semaphore, mpsc};

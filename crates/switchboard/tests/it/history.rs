@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::{
-    App, HistoryLimits, HistoryRange, LocalBus, MemoryHistory, MemoryHistoryLimits, Position, Target,
-};
+use switchboard::backplane::{LocalBus, MemoryHistory, MemoryHistoryLimits};
+use switchboard::{App, HistoryLimits, HistoryRange, Position, Target};
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 
 use crate::app;
@@ -146,9 +145,9 @@ async fn a_wrong_request_of_history_is_refused_and_the_connection_stays() {
 #[tokio::test]
 async fn a_client_without_the_right_cannot_read_the_history() {
     let app = with_history(app().with_verifier(verify)).with_access_rule(
-        |request: &switchboard::AccessRequest<'_>| {
-            request.right() != switchboard::Right::History
-                || request.resource() == switchboard::Resource::Room("chat-open")
+        |request: &switchboard::access::AccessRequest<'_>| {
+            request.right() != switchboard::access::Right::History
+                || request.resource() == switchboard::access::Resource::Room("chat-open")
         },
     );
     let server = TestServer::start(app).await;

@@ -4,9 +4,8 @@ use std::future::{Ready, ready};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::{
-    App, Data, Identity, InboxLimits, Koji, LocalBus, Mesa, Reply, Request, Socket, Target, UserId,
-};
+use switchboard::backplane::{InboxLimits, LocalBus};
+use switchboard::{App, Data, Identity, Koji, Mesa, Reply, Request, Socket, Target, UserId};
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Peer, TestServer, soon};
 use tokio::sync::mpsc;

@@ -7,9 +7,8 @@ use std::time::Duration;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde_json::json;
-use switchboard::{
-    AcceptOptions, App, ConnectionInfo, HttpClient, Limits, Reply, Stopping, serve, serve_http,
-};
+use switchboard::net::{AcceptOptions, HttpClient};
+use switchboard::{App, ConnectionInfo, Limits, Reply, Stopping, serve, serve_http};
 use switchboard_testkit::raw::HANDSHAKE;
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon};
 use tokio::io::AsyncWriteExt;

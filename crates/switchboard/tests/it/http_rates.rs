@@ -2,7 +2,8 @@
 
 use axum::routing::get;
 use axum::{Extension, Router};
-use switchboard::{App, Koji, RequestCost};
+use switchboard::rates::RequestCost;
+use switchboard::{App, Koji};
 use switchboard_testkit::{KojiPeer, RawPeer, TestServer};
 
 use crate::app;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use switchboard::backplane::{Event, Inbox, InboxLimits};
 use switchboard::{
-    App, Data, EmitError, Event, Inbox, InboxLimits, Koji, Mesa, Name, Payload, ProjectId, Reply, ReplyError,
-    Socket, SocketId, Target, UserId,
+    App, Data, EmitError, Koji, Mesa, Name, Payload, ProjectId, Reply, ReplyError, Socket, SocketId, Target,
+    UserId,
 };
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Scratch, TestServer, until};

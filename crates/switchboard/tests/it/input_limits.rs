@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard::{AcceptOptions, App, InboxLimits, Koji, Limits, Mesa, Socket};
+use switchboard::backplane::InboxLimits;
+use switchboard::net::AcceptOptions;
+use switchboard::{App, Koji, Limits, Mesa, Socket};
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{RawPeer, TestServer, soon, until};

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Koji, Mesa, ProjectId, ProjectRules, UserId};
+use switchboard::protocols::ProjectRules;
+use switchboard::{App, Koji, Mesa, ProjectId, UserId};
 use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, until};
 
 pub(crate) fn app() -> App {

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Koji, ProjectId, ProjectRules, UserInfoError};
+use switchboard::protocols::{ProjectRules, UserInfoError};
+use switchboard::{App, Koji, ProjectId};
 use switchboard_hub::Session;
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{KojiPeer, RawPeer, TestServer, soon};

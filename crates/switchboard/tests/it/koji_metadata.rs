@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::{App, Koji, LocalBus, Payload, ReplyError, Socket};
+use switchboard::backplane::LocalBus;
+use switchboard::{App, Koji, Payload, ReplyError, Socket};
 use switchboard_testkit::{KojiPeer, TestServer};
 
 /// Objects that claim another sender, each with a name that Rust cannot represent.

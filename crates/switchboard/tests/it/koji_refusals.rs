@@ -1,7 +1,8 @@
 //! What the Koji protocol refuses: paths, projects, frames, and events against the rules of a project.
 
 use serde_json::json;
-use switchboard::{App, Koji, ProjectRules, UserId};
+use switchboard::protocols::ProjectRules;
+use switchboard::{App, Koji, UserId};
 use switchboard_testkit::{Peer, RawPeer, TestServer, raw, soon};
 
 use crate::koji::{identity, join, start, status, two, until_shards_are};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard::{App, Koji, ProjectId, ProjectRules, Reply, Request, ShardName, Socket, Target};
+use switchboard::protocols::ProjectRules;
+use switchboard::{App, Koji, ProjectId, Reply, Request, ShardName, Socket, Target};
 use switchboard_testkit::{Peer, RawPeer, TestServer, raw};
 
 use crate::koji::{get, join, shards, start, two, until_shards_are, with_rules, without_metadata};

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{AcceptOptions, Data, Koji, ProjectRules, Reply, Request, State};
+use switchboard::net::AcceptOptions;
+use switchboard::protocols::ProjectRules;
+use switchboard::{Data, Koji, Reply, Request, State};
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncReadExt;

@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use switchboard::{
-    App, BackplaneError, BackplaneFuture, Bus, Content, IfUnreached, Index, Koji, LocalBus, MemoryStore,
-    Page, ProjectId, Publication, Receiver, RoomName, SeatRequest, Seated, Shard, ShardName, SocketId, Store,
-    Target, UserId,
+use switchboard::backplane::{
+    BackplaneError, BackplaneFuture, Bus, Content, IfUnreached, LocalBus, MemoryStore, Publication, Receiver,
+    SeatRequest, Seated, Shard, Store,
 };
+use switchboard::hub::Index;
+use switchboard::{App, Koji, Page, ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 use switchboard_testkit::{KojiPeer, TestServer};
 
 type Descriptions = HashMap<(ProjectId, ShardName), BTreeMap<SocketId, Bytes>>;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Identity, Mesa, MesaSettings, Payload, Reply, Socket, Target, UserId, serve};
+use switchboard::protocols::MesaSettings;
+use switchboard::{App, Data, Identity, Mesa, Payload, Reply, Socket, Target, UserId, serve};
 use switchboard_testkit::{KojiPeer, Peer, TestServer, soon};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;

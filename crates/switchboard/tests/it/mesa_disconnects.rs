@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, Data, Limits, Mesa, MesaSettings, Request, serve};
+use switchboard::protocols::MesaSettings;
+use switchboard::{App, Data, Limits, Mesa, Request, serve};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncWriteExt;

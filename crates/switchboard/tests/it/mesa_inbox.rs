@@ -5,11 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard::{
-    App, BackplaneError, BackplaneFuture, Content, Event, Inbox, InboxLimits, InboxPage, Limits, Mesa,
-    MesaSettings, MessageNumber, ProjectId, Publication, Receiver, SocketId, Stored, StoredMessage, Target,
-    UserId,
+use switchboard::backplane::{
+    BackplaneError, BackplaneFuture, Content, Event, Inbox, InboxLimits, InboxPage, MessageNumber,
+    Publication, Receiver, StoredMessage,
 };
+use switchboard::protocols::MesaSettings;
+use switchboard::{App, Limits, Mesa, ProjectId, SocketId, Stored, Target, UserId};
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, TestServer, until};

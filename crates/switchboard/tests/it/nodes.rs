@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use switchboard::backplane::{
+    Bus, Content, IfUnreached, LocalBus, NodeId, Publication, PublishError, Receiver,
+};
 use switchboard::{
-    App, Audience, Bus, CommandError, Content, Identity, IfUnreached, JoinError, Koji, Limits, LocalBus,
-    MembershipError, NodeError, NodeId, ProjectId, Publication, PublishError, Receiver, RequestError,
-    SocketId, TagName, Target, UserId,
+    App, Audience, CommandError, Identity, JoinError, Koji, Limits, MembershipError, NodeError, ProjectId,
+    RequestError, SocketId, TagName, Target, UserId,
 };
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{
-    App, Data, Identity, Koji, Limits, LocalBus, MemoryRateStore, Mesa, RateAction, RateKey, RateRule, Reply,
-    Socket, UserId,
-};
+use switchboard::backplane::{LocalBus, MemoryRateStore};
+use switchboard::rates::{RateAction, RateKey, RateRule};
+use switchboard::{App, Data, Identity, Koji, Limits, Mesa, Reply, Socket, UserId};
 use switchboard_testkit::{Peer, RawPeer, TestServer, until};
 
 use crate::rights::join_as_client;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
-use switchboard::{App, EmitError, InboxLimits, Koji, LocalBus, Mesa, Payload, Reply, Socket, Target};
+use switchboard::backplane::{InboxLimits, LocalBus};
+use switchboard::{App, EmitError, Koji, Mesa, Payload, Reply, Socket, Target};
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use switchboard::{
-    AccessRequest, App, BackplaneError, BackplaneFuture, Identity, Koji, Limits, LocalBus, ProjectId,
-    Revocation, RevocationStore, Revoke, RevokeError, Rights, TokenId, UserId,
-};
+use switchboard::access::{AccessRequest, Revoke, RevokeError, Rights, TokenId};
+use switchboard::backplane::{BackplaneError, BackplaneFuture, LocalBus, Revocation, RevocationStore};
+use switchboard::{App, Identity, Koji, Limits, ProjectId, UserId};
 use switchboard_testkit::{Peer, TestServer, until};
 
 use crate::rights::join_as_client;

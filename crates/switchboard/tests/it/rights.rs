@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::{
-    AccessRequest, App, Data, Identity, InboxLimits, IntoAudience, Koji, LocalBus, Mesa, ReplyError,
-    Resource, Right, Rights, Socket, State, Target, UserId,
-};
+use switchboard::access::{AccessRequest, Resource, Right, Rights};
+use switchboard::backplane::{InboxLimits, LocalBus};
+use switchboard::{App, Data, Identity, IntoAudience, Koji, Mesa, ReplyError, Socket, State, Target, UserId};
 use switchboard_disk::DiskInbox;
 use switchboard_testkit::{KojiPeer, Peer, TestServer};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
@@ -376,7 +375,8 @@ async fn an_id_that_is_a_client_and_a_user_is_reached_in_the_reading_that_is_all
 
 #[tokio::test]
 async fn a_client_that_overflows_to_an_automatic_shard_needs_the_right_on_it() {
-    let rules = switchboard::ProjectRules { named_overflow: true, capacity_max: 1, ..Default::default() };
+    let rules =
+        switchboard::protocols::ProjectRules { named_overflow: true, capacity_max: 1, ..Default::default() };
     let app = App::new().with_koji(Koji::new().with_rules(rules)).with_verifier(verify);
     let server = TestServer::start(app.with_access_rule(|_: &AccessRequest<'_>| false)).await;
     let _first = seat(&server, "&shardName=own", &can(&[("shard:own", "j")])).await.unwrap();

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use switchboard::{
-    AccessRequest, App, Data, Identity, Koji, Reply, ReplyError, Resource, Revoke, Rights, Socket, TokenId,
-    UserId,
-};
+use switchboard::access::{AccessRequest, Resource, Revoke, Rights, TokenId};
+use switchboard::{App, Data, Identity, Koji, Reply, ReplyError, Socket, UserId};
 use switchboard_testkit::{Peer, TestServer, until};
 
 use crate::rights::join_as_client;

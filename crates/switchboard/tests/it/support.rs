@@ -1,7 +1,8 @@
 //! Helpers shared by tests: limits, Mesa clients, and stored messages.
 
 use serde_json::{Value, json};
-use switchboard::{Identity, InboxPage, Limits, SocketId, Target, UserId};
+use switchboard::backplane::InboxPage;
+use switchboard::{Identity, Limits, SocketId, Target, UserId};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncReadExt;

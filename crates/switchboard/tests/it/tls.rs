@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, ConnectionInfo, Data, Limits, Reply, ReplyError, Socket, Tls, serve, serve_http};
+use switchboard::net::Tls;
+use switchboard::{App, ConnectionInfo, Data, Limits, Reply, ReplyError, Socket, serve, serve_http};
 use switchboard_testkit::tls::trusting;
 use switchboard_testkit::{Peer, RawPeer, TestCertificate, soon, until};
 use switchboard_tls::rustls::version::{TLS12, TLS13};

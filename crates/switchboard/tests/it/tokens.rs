@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use switchboard::{App, Identity, Koji, Limits, Mesa, MesaSettings, ProjectId, UserId};
+use switchboard::protocols::MesaSettings;
+use switchboard::{App, Identity, Koji, Limits, Mesa, ProjectId, UserId};
 use switchboard_testkit::{KojiPeer, TestServer, soon, until};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::json;
-use switchboard::{HubStats, LocalBus, Target};
+use switchboard::Target;
+use switchboard::backplane::LocalBus;
+use switchboard::hub::HubStats;
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{TestServer, until};
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 use serde_json::{Value, json};
-use switchboard::{App, Reply, WorkerThreads};
+use switchboard::net::WorkerThreads;
+use switchboard::{App, Reply};
 use switchboard_testkit::{Peer, TestServer, soon};
 use tokio::sync::mpsc;
 

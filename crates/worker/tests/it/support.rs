@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit};
 use serde_json::{Value, json};
-use switchboard::{App, ClientAction, Identity, Mesa, Report, UserId};
+use switchboard::backplane::{ClientAction, Report};
+use switchboard::{App, Identity, Mesa, UserId};
 use switchboard_redis::{Options, Redis, ReportOptions};
 pub(crate) use switchboard_testkit::name;
 pub(crate) use switchboard_testkit::until;

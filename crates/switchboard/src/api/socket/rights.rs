@@ -17,7 +17,7 @@ impl Socket {
     /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
     /// # app.connect_stream(stream);
     /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// use switchboard::{Resource, Right};
+    /// use switchboard::access::{Resource, Right};
     ///
     /// assert!(socket.may(Right::Join, "#lobby")); // without a rule, everything
     /// assert!(socket.may(Right::Send, Resource::User("ann")));
@@ -30,7 +30,8 @@ impl Socket {
     /// [`may`](Self::may), as an error whose reply has the code `forbidden`. A refusal is counted and logged.
     ///
     /// ```
-    /// use switchboard::{App, Data, Reply, ReplyError, Right, Socket};
+    /// use switchboard::access::Right;
+    /// use switchboard::{App, Data, Reply, ReplyError, Socket};
     ///
     /// async fn who(app: App, socket: Socket, Data(room): Data<String>) -> Result<Reply<usize>, ReplyError> {
     ///     socket.require(Right::Presence, room.as_str())?;

@@ -20,7 +20,8 @@ pub(crate) struct Subject<'a> {
 /// claim and nothing more to a client with one.
 ///
 /// ```
-/// use switchboard::{AccessRequest, App, Resource, Right};
+/// use switchboard::App;
+/// use switchboard::access::{AccessRequest, Resource, Right};
 ///
 /// // Everybody may read the news, and users may send to each other.
 /// let app = App::new().with_access_rule(|request: &AccessRequest<'_>| match (request.right(), request.resource()) {

@@ -17,7 +17,8 @@ type RulesByProject = dyn Fn(&ProjectId) -> Option<Arc<ProjectRules>> + Send + S
 /// events are relayed to the shard, except events for which the endpoint has a handler.
 ///
 /// ```
-/// use switchboard::{App, Koji, ProjectRules, Relay, Socket};
+/// use switchboard::protocols::ProjectRules;
+/// use switchboard::{App, Koji, Relay, Socket};
 ///
 /// async fn new_tap(socket: Socket, relay: Relay) {
 ///     println!("new tap of {} on {:?}", socket.id(), socket.shard());

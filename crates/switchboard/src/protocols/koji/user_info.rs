@@ -26,7 +26,7 @@ pub enum UserInfoError {
     /// The value cannot be serialized as JSON.
     #[error(transparent)]
     Data(#[from] PayloadError),
-    /// [`ProjectRules::shard_info_bytes_max`](crate::ProjectRules::shard_info_bytes_max) is reached.
+    /// [`ProjectRules::shard_info_bytes_max`](crate::protocols::ProjectRules::shard_info_bytes_max) is reached.
     #[error("the user infos of the shard would exceed {max} bytes together")]
     ShardFull {
         /// The bound.

@@ -28,7 +28,7 @@ pub type Mesa = Endpoint<MesaSettings>;
 ///
 /// ```
 /// use std::time::Duration;
-/// use switchboard::MesaSettings;
+/// use switchboard::protocols::MesaSettings;
 ///
 /// let settings = MesaSettings { reconnect_interval: Some(Duration::from_secs(5)), ..Default::default() };
 /// ```
@@ -108,7 +108,8 @@ impl Mesa {
     /// Replaces the settings.
     ///
     /// ```
-    /// use switchboard::{Mesa, MesaSettings};
+    /// use switchboard::Mesa;
+    /// use switchboard::protocols::MesaSettings;
     ///
     /// let strict = MesaSettings { authentication_required: true, ..MesaSettings::default() };
     /// let mesa = Mesa::new().with_settings(strict);
