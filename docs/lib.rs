@@ -20,6 +20,7 @@ documents! {
     EmbeddingInAxum: "guides/embedding-in-axum.md",
     Handlers: "guides/handlers.md",
     History: "guides/history.md",
+    LogsAndMetrics: "guides/logs-and-metrics.md",
     Middleware: "guides/middleware.md",
     MovingFromEmitGg: "guides/moving-from-emit-gg.md",
     MovingFromMesa: "guides/moving-from-mesa.md",

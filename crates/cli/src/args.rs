@@ -188,6 +188,10 @@ pub(crate) struct Emit {
     /// Wait for the reply and print it.
     #[arg(long)]
     pub(crate) request: bool,
+    /// A root certificate to trust beside those of public authorities, as a PEM file. A self-signed certificate is its
+    /// own root.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_certificate: Option<PathBuf>,
 }
 
 /// Arguments of `dispatch`.
@@ -331,6 +335,10 @@ pub(crate) struct Tail {
     /// A room to join with /join; may be repeated.
     #[arg(long = "room", value_name = "ROOM")]
     pub(crate) rooms: Vec<String>,
+    /// A root certificate to trust beside those of public authorities, as a PEM file. A self-signed certificate is its
+    /// own root.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) root_certificate: Option<PathBuf>,
 }
 
 #[cfg(test)]

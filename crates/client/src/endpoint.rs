@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Uri, header};
 use tokio::net::TcpStream;
-use tokio_websockets::{ClientBuilder, Connector, Error, Limits, MaybeTlsStream, WebSocketStream};
+use tokio_websockets::{ClientBuilder, Connector, Error, Limits, MaybeTlsStream, WebSocketStream, upgrade};
 
 use crate::error::ConnectError;
 use crate::meter::Metered;
@@ -79,7 +79,7 @@ impl Endpoint {
         };
         let connected = tokio::time::timeout(timeout, connecting).await;
         let (socket, response) =
-            connected.map_err(|_| ConnectError::Timeout(timeout))?.map_err(tls::connect_error)?;
+            connected.map_err(|_| ConnectError::Timeout(timeout))?.map_err(connect_error)?;
         let answers_ticket = response.headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL);
         Ok(Connected { socket, token: token.map(|(token, _)| token), answers_ticket })
     }
@@ -101,6 +101,14 @@ fn with_notices(uri: Uri) -> Option<Uri> {
     let separator = if path.contains('?') { '&' } else { '?' };
     parts.path_and_query = Some(format!("{path}{separator}sb=1").parse().ok()?);
     Uri::from_parts(parts).ok()
+}
+
+/// Separates refusals and untrusted certificates from other errors.
+fn connect_error(error: Error) -> ConnectError {
+    match error {
+        Error::Upgrade(upgrade::Error::DidNotSwitchProtocols(status)) => ConnectError::Refused { status },
+        error => tls::connect_error(error),
+    }
 }
 
 /// The next token, and the header with it.

@@ -9,7 +9,7 @@ use switchboard_event::PayloadError;
 #[non_exhaustive]
 pub enum ConnectError {
     /// The address is not `ws://` or `wss://` with a host and optionally a port and a path.
-    #[error("`{0}` is not a WebSocket address")]
+    #[error("`{0}` is not a WebSocket address; write it as `ws://host:port` or `wss://host`")]
     Address(String),
     /// The address needs TLS, but the crate was built without its feature `tls`. Nothing was sent.
     #[error("`wss://` needs the feature `tls`, which is disabled in this build")]
@@ -18,7 +18,7 @@ pub enum ConnectError {
     #[error("root certificate is invalid")]
     RootCertificate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server's certificate is not trusted: it is not signed by a trusted root, belongs to another host, or
-    /// has expired.
+    /// has expired. A self-signed certificate must not be that of a certificate authority (`CaUsedAsEndEntity`).
     #[error("server certificate is not trusted")]
     Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A header of the options has an invalid name or value.
@@ -30,9 +30,26 @@ pub enum ConnectError {
     /// The connection was not open within the connect time-out.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
-    /// The server could not be reached or refused the connection.
+    /// A server answered, but not as a WebSocket server.
+    #[error("the server refused the connection with the HTTP status {status}{}", hint(*status))]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The server could not be reached.
     #[error("connection failed")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The likely cause of an HTTP status in place of a WebSocket.
+fn hint(status: u16) -> &'static str {
+    match status {
+        400 => "; if the port is encrypted, the address begins with wss://",
+        401 | 403 => "; check the token and the rights of this client",
+        404 => "; check the path of the address",
+        429 | 503 => "; the server is busy, try again later",
+        _ => "; there may be no WebSocket server at this address",
+    }
 }
 
 /// Why an event was not sent.

@@ -318,6 +318,30 @@ async fn connecting_fails_for_a_silent_server_an_invalid_address_or_header_and_a
 }
 
 #[tokio::test]
+async fn an_answer_that_is_no_websocket_is_an_error_with_its_status_and_a_hint() {
+    let (listener, url) = listen().await;
+    let server = async {
+        for status in ["404 Not Found", "400 Bad Request", "200 OK"] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                assert!(stream.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    };
+    let client = async {
+        for hint in ["404; check the path", "400; if the port is encrypted", "200; there may be no"] {
+            let error = Client::connect(&url).await.err().unwrap();
+            assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
+            assert!(error.to_string().contains(hint), "{error}");
+        }
+    };
+    soon("the answers", async { tokio::join!(server, client) }).await;
+}
+
+#[tokio::test]
 async fn the_connection_closes_when_the_last_clone_is_dropped() {
     let (sender, mut disconnects) = mpsc::channel(1);
     let app = App::new().on("@disconnect", move |Data(end): Data<Value>| {

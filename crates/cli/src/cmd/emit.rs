@@ -5,14 +5,17 @@ use serde_json::value::RawValue;
 use switchboard_client::{Client, NO_HANDLER, RequestError};
 
 use crate::args::Emit;
-use crate::cmd::address::websocket;
+use crate::cmd::address::{trusting, websocket, without_query};
 use crate::cmd::data::json_or_text;
 use crate::output::{print_json, refusal};
 
 /// Sends the event; with `--request` prints the reply.
 pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
     let (data, url) = (json_or_text(&emit.data)?, websocket(&emit.url));
-    let client = Client::connect(&url).await.with_context(|| format!("cannot reach {url}"))?;
+    let options = trusting(emit.root_certificate.as_deref())?;
+    let client = Client::connect_with(&url, options)
+        .await
+        .with_context(|| format!("cannot reach {}", without_query(&url)))?;
     if emit.request {
         // Printed unparsed, because JSON numbers may exceed the range of f64.
         let reply: Box<RawValue> =

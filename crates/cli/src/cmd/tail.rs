@@ -2,19 +2,21 @@
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
-use switchboard_client::{Client, EmitError, Options, RequestError};
+use switchboard_client::{Client, EmitError, RequestError};
 use tokio::sync::mpsc;
 
 use crate::args::Tail;
-use crate::cmd::address::websocket;
+use crate::cmd::address::{trusting, websocket, without_query};
 use crate::output::{eprint_json, print_json, refusal};
 
 /// Prints `{"event":…,"data":…}` lines until Ctrl-C, until the reader of the lines is gone, or until the client stops
 /// reconnecting.
 pub(crate) async fn run(tail: &Tail) -> anyhow::Result<()> {
-    let options = Options::default().with_reconnect(true);
+    let options = trusting(tail.root_certificate.as_deref())?.with_reconnect(true);
     let url = websocket(&tail.url);
-    let client = Client::connect_with(&url, options).await.with_context(|| format!("cannot reach {url}"))?;
+    let client = Client::connect_with(&url, options)
+        .await
+        .with_context(|| format!("cannot reach {}", without_query(&url)))?;
     client.on("@any", |event| print_json(&format!("{event:?}")));
     client.on("@error", |error| eprint_json(&format!("{error:?}")));
     // Capacity 1 is enough: two pending reconnections need one round of joins.

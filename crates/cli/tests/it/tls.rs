@@ -231,6 +231,20 @@ async fn each_listener_uses_tls_if_the_settings_say_so() {
     assert_eq!(String::from_utf8_lossy(&asked.stdout), "ready\n", "{asked:?}");
 }
 
+#[test]
+fn the_emit_command_trusts_a_root_certificate_and_shows_no_token() {
+    let server = SecureServer::start(&localhost(), &[]);
+    let url = format!("wss://{}/?token=a-secret", server.server.address);
+    let emit = |more: &[&str]| run(&[&["emit", &url, "/ping", "--request"], more].concat());
+    assert!(emit(&["--root-certificate", &server.cert]).stdout.starts_with(b"{\"pong\":"));
+    for refused in [emit(&[]), emit(&["--root-certificate", &server.key])] {
+        let error = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && error.contains("certificate"), "{error}");
+        assert!(error.contains(&format!("wss://{}/", server.server.address)), "{error}");
+        assert!(!error.contains("a-secret"), "{error}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plain_http_is_redirected_if_the_settings_say_so() {
     let server = SecureServer::start(&localhost(), &["tls.redirect_listen=127.0.0.1:0"]);

@@ -37,6 +37,7 @@ use crate::node::verifier::CurrentVerifier;
 /// # }
 /// ```
 #[derive(Clone)]
+#[must_use = "the methods of an app return the changed app; serve what they return"]
 pub struct App {
     setup: Arc<Setup>,
     node: Arc<Node>,

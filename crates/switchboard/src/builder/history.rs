@@ -23,10 +23,18 @@ impl App {
     /// ```
     ///
     /// # Panics
-    /// If the pattern is invalid, or the app is in use.
+    /// If the pattern is invalid, a limit is 0, or the app is in use.
     #[track_caller]
     pub fn with_room_history(self, pattern: &str, limits: HistoryLimits) -> Self {
-        let rule = HistoryRule::new(pattern, limits).unwrap_or_else(|error| panic!("{error}"));
+        let rule = match HistoryRule::new(pattern, limits) {
+            Ok(rule) => rule,
+            Err(error) => panic!("{error}"),
+        };
+        let HistoryLimits { messages_max, age_max_ms, bytes_max } = limits;
+        assert!(
+            messages_max > 0 && age_max_ms > 0 && bytes_max > 0,
+            "the limits of the history of `{pattern}` keep nothing: each must be at least 1"
+        );
         self.change_settings(|settings| settings.history.rules.insert(rule));
         self
     }

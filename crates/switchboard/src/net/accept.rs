@@ -62,6 +62,7 @@ pub fn serve(listener: TcpListener, app: App) -> Serve {
 ///     serve(listener, app.on("/ping", async || {}))
 /// }
 /// ```
+#[must_use = "the server runs only while it is awaited: add `.await`"]
 pub struct Serve {
     listener: TcpListener,
     app: App,

@@ -42,6 +42,7 @@ pub fn serve_http(listener: TcpListener, router: axum::Router, limits: Limits) -
 }
 
 /// A configured server of a router; `.await` runs it. Made by [`serve_http`].
+#[must_use = "the server runs only while it is awaited: add `.await`"]
 pub struct ServeHttp {
     listener: TcpListener,
     router: axum::Router,

@@ -37,7 +37,8 @@ pub(crate) type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
     label = "not a handler",
     note = "a handler is an `async fn` or an async closure with at most eight arguments that implement `FromRequest`, and with a return type that implements `IntoResponse`",
     note = "pass the function itself, `ping`, and not its future, `ping()`",
-    note = "write `#[switchboard::debug_handler]` above the function, and the compiler names the cause"
+    note = "the future must be `Send`: a lock guard or an `Rc` must not be held across an `.await`",
+    note = "write `#[switchboard::debug_handler]` above the function, and the compiler names the cause; make a closure a function for it"
 )]
 pub trait Handler<Args>: Send + Sync + 'static {
     /// Handles one event.

@@ -12,6 +12,9 @@ use crate::routing::poll::{catch_panic, poll_once, run_to_end};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 
+/// Events of clients that no handler receives.
+const ANSWERED_BY_SERVER: [&str; 2] = ["@history", "@identify"];
+
 /// The handlers of system events: any number per event, called in the order in which they were added.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks([Vec<AnyHandler>; SystemEvent::COUNT]);
@@ -23,6 +26,9 @@ impl Hooks {
     pub(crate) fn add(&mut self, name: &str, hook: AnyHandler) {
         match SystemEvent::ALL.iter().find(|event| event.name() == name) {
             Some(event) => self.0[*event as usize].push(hook),
+            None if ANSWERED_BY_SERVER.contains(&name) => {
+                panic!("the server itself answers the event `{name}`, so it can have no handler")
+            }
             None => panic!("`{name}` is not a system event; the system events are {}", system_event_names!()),
         }
     }

@@ -8,9 +8,12 @@ use serde_json::json;
 use switchboard_event::{AudienceError, NameError, Payload};
 use switchboard_hub::JoinError;
 
-use crate::node::errors::{CommandError, EmitError, Forbidden, MembershipError, RateLimited};
+use crate::node::errors::{CommandError, EmitError, Forbidden, MembershipError, RateLimited, RequestError};
 use crate::node::history::HistoryError;
 use crate::node::verifier::IdentifyError;
+
+/// The code of an event without a handler, for middleware, hooks and the log.
+const NO_HANDLER: &str = "no_handler";
 
 /// The response of a handler or middleware: a reply, an error that is sent as a reply, or none.
 ///
@@ -60,7 +63,9 @@ impl Response {
 
     /// The reply to an event that has no handler, worded exactly as by emit.gg: its clients compare it.
     pub(crate) fn unknown_event(shown: &str) -> Self {
-        Reply(json!({ "error": format!("No handler for: {shown}") })).into_response()
+        let message = format!("No handler for: {shown}");
+        let response = Reply(json!({ "error": message })).into_response();
+        Response { error: Some(ReplyError::new(NO_HANDLER, message)), ..response }
     }
 
     /// Returns true if the response is an error.
@@ -128,8 +133,8 @@ pub struct NoReply;
 
 /// An error reply: the client receives `{"error":"<message>","code":"<code>"}`.
 ///
-/// `?` converts every [`Error`]. An invalid name or audience becomes `bad_data`, and a join above the limit
-/// of memberships becomes `too_many`. Every other error becomes `internal` with the message
+/// `?` converts every [`Error`]. An invalid name or audience becomes `bad_data`, a join above the limit
+/// of memberships becomes `too_many`, and a request to another client that has not replied becomes `timeout` or `closed`. Every other error becomes `internal` with the message
 /// `internal error`; the error itself is logged and passed to the `@error` hooks.
 ///
 /// To send your own code and message to the client, convert your error type as below. The type must not
@@ -301,6 +306,11 @@ fn client_error_code(error: &(dyn Error + 'static)) -> Option<&'static str> {
     }
     if let Some(MembershipError::Join(inner)) = error.downcast_ref() {
         return client_error_code(inner);
+    }
+    match error.downcast_ref() {
+        Some(RequestError::Timeout(_)) => return Some("timeout"),
+        Some(RequestError::Closed) => return Some("closed"),
+        _ => {}
     }
     match error.downcast_ref() {
         Some(HistoryError::Name(_)) => return Some("bad_data"),

@@ -35,6 +35,7 @@ const SHOWN_CHARS: usize = 64;
 /// let app = App::new().nest("/game", game); // handles /game/move and /game/lobby/join
 /// ```
 #[derive(Clone, Default)]
+#[must_use = "the methods of a router return the changed router; use what they return"]
 pub struct Router {
     /// By event name.
     routes: IndexMap<String, Route>,

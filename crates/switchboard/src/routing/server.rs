@@ -110,7 +110,7 @@ impl Server {
                     limited!(ERROR, event = printable(request.event()), socket = %request.id(), error = printable_error(cause), "handler failed; the client receives `internal error`");
                 }
                 None => {
-                    limited!(DEBUG, event = printable(request.event()), socket = %request.id(), error = printable(&error), "handler returned an error reply")
+                    limited!(DEBUG, event = printable(request.event()), socket = %request.id(), error = printable(&error), "event was answered with an error")
                 }
             }
             self.notify_error_hooks(request.socket(), request.event(), error.code(), &error.to_string());

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -79,6 +80,49 @@ async fn an_error_is_sent_as_a_reply_without_its_cause() {
     assert_eq!(first, json!({ "event": "/refuse", "code": "too_late", "error": "the game has begun" }));
     let second = soon("a report", reported.recv()).await.unwrap();
     assert_eq!(second["error"], "internal error: password is 1234");
+}
+
+#[tokio::test]
+async fn an_event_without_a_handler_is_an_error_for_middleware_and_hooks() {
+    let (reports, mut reported) = mpsc::channel(10);
+    let (errors, mut seen) = mpsc::channel(10);
+    let app = App::new()
+        .middleware(move |request: Request, next: Next| {
+            let errors = errors.clone();
+            async move {
+                let response = next.run(request).await;
+                errors.try_send(response.is_error()).unwrap();
+                response
+            }
+        })
+        .on("@error", move |Data(error): Data<Value>| {
+            let reports = reports.clone();
+            async move { reports.try_send(error).unwrap() }
+        });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.emit("/mesage", json!({})).await;
+    let error = "No handler for: /mesage";
+    let report = soon("a report", reported.recv()).await.unwrap();
+    assert_eq!(report, json!({ "event": "/mesage", "code": "no_handler", "error": error }));
+    assert!(soon("the middleware", seen.recv()).await.unwrap());
+    assert_eq!(peer.request("/mesage", json!({})).await, json!({ "error": error }), "as by emit.gg");
+}
+
+#[tokio::test]
+async fn a_request_that_another_client_does_not_answer_is_a_refusal_with_a_code() {
+    let app = App::new().on("/ask", async |request: Request| -> Result<(), ReplyError> {
+        request.socket().request_within::<Value>(Duration::from_millis(1), "/silent", &()).await?;
+        Ok(())
+    });
+    let server = TestServer::start(app).await;
+    let mut peer = server.peer().await;
+    peer.send(&json!({ "event": "/ask", "ackId": "a" })).await;
+    let mut reply = peer.next().await;
+    while reply["type"] != "ack" {
+        reply = peer.next().await;
+    }
+    assert_eq!(reply["data"]["code"], "timeout", "{reply}");
 }
 
 #[tokio::test]
