@@ -14,7 +14,7 @@ use switchboard_ws::close::REASON_BYTES_MAX;
 
 use crate::settings::Settings;
 use crate::version;
-use api::ApiCommand;
+use api::{Api, ApiCommand};
 use lifetime::lifetime;
 pub(crate) use recipients::Recipients;
 
@@ -57,7 +57,7 @@ pub(crate) enum Command {
     Disconnect(Disconnect),
     /// Revoke tokens as a backend: single ones, or all of a user.
     Revoke(Revoke),
-    /// Try the webhooks of the settings.
+    /// Try the webhooks of the settings, or show and repeat those of a running node.
     #[command(subcommand)]
     Hooks(Hooks),
     #[command(flatten)]
@@ -107,6 +107,16 @@ pub(crate) enum Hooks {
         endpoint: String,
         #[command(flatten)]
         settings: Settings,
+    },
+    /// List the endpoints of a running node: name, URL, state, accepted reports, failures since the last success, backlog,
+    /// age of the oldest report in ms, and the last error.
+    Status(Api),
+    /// Let a running node repeat failed calls now, also those of an endpoint that has answered 410.
+    Replay {
+        /// The name of the endpoint in `hooks.endpoints` [default: all].
+        endpoint: Option<String>,
+        #[command(flatten)]
+        api: Api,
     },
 }
 

@@ -30,7 +30,7 @@ use switchboard_worker::{Worker, WorkerOptions};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use crate::webhooks::endpoint::{Endpoint, EndpointStatus, Outcome};
+use crate::webhooks::endpoint::{Endpoint, EndpointStatus};
 use crate::webhooks::local_queue::{LANES, LocalQueue};
 use crate::webhooks::occupancy::{Occupancy, OccupancySink};
 use crate::webhooks::options::{WebhookError, WebhookOptions};
@@ -185,10 +185,11 @@ impl Webhooks {
         self.senders.iter().map(|senders| senders.status()).collect()
     }
 
-    /// Repeats failed calls now. Returns false if no endpoint has that name.
-    pub fn retry_now(&self, endpoint: &str) -> bool {
+    /// Lets this node repeat the failed calls of an endpoint now, also if it has answered 410. Returns false if no
+    /// endpoint has that name.
+    pub fn replay(&self, endpoint: &str) -> bool {
         let found = self.senders.iter().find(|senders| senders.endpoint.name == endpoint);
-        found.inspect(|senders| senders.endpoint.retry_now()).is_some()
+        found.inspect(|senders| senders.endpoint.replay()).is_some()
     }
 
     /// Sends what is queued in memory, for at most 5 s; what is left is lost. With Redis, waits for the calls in
@@ -229,21 +230,14 @@ impl EndpointSenders {
         while senders.join_next().await.is_some() {}
     }
 
-    /// One sender: sends batches until the endpoint or the node stops.
+    /// One sender: sends batches until the node stops.
     async fn send_all(self: Arc<Self>, source: Source) {
         let sender = self.new_sender();
         while let Some(mut batch) = source.next(&self.endpoint.filter, self.body_bytes_max).await {
             self.held()[sender] = batch.reports.first().map(|first| (batch.reports.len(), first.time_ms));
-            let outcome = self.endpoint.deliver(&mut batch).await;
+            self.endpoint.deliver(&mut batch).await;
             self.held()[sender] = None;
-            if outcome == Outcome::Stopped {
-                break;
-            }
             source.complete(batch);
-        }
-        if self.endpoint.is_stopped() {
-            self.drop_queue();
-            self.leave().await;
         }
     }
 
@@ -251,12 +245,6 @@ impl EndpointSenders {
         let mut held = self.held();
         held.push(None);
         held.len() - 1
-    }
-
-    fn drop_queue(&self) {
-        if let Some(queue) = &self.queue {
-            self.endpoint.count_stopped(queue.clear());
-        }
     }
 
     /// Number of reports that this node holds, and the time of the oldest.

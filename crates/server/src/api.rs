@@ -13,6 +13,7 @@ mod endpoint;
 #[cfg(test)]
 mod examples;
 mod history;
+mod hooks;
 mod idempotency;
 mod inbox;
 mod info;
@@ -26,6 +27,7 @@ mod nodes;
 mod page;
 mod problem;
 mod reload;
+mod replay_hooks;
 mod request;
 mod revoke;
 mod room;
@@ -53,6 +55,7 @@ use axum::routing::{MethodFilter, get, on};
 use http::header;
 use switchboard::App;
 use switchboard_backplane::IdempotencyStore;
+use switchboard_hooks::Webhooks;
 use utoipa::openapi::path::HttpMethod;
 use utoipa::{OpenApi, Path};
 
@@ -88,7 +91,7 @@ macro_rules! endpoints {
         #[openapi(
             info(
                 title = "Switchboard",
-                description = "Sends events to sockets, changes and lists them, revokes tokens and reloads settings, from a backend in any language.",
+                description = "Sends events to sockets, changes and lists them, revokes tokens, shows webhooks and reloads settings, from a backend in any language.",
                 license(name = "MIT OR Apache-2.0")
             ),
             paths($($($module::endpoint,)*)*),
@@ -100,9 +103,9 @@ macro_rules! endpoints {
 
 endpoints! {
     Every: batch;
-    Read: history inbox info members room rooms shard shards socket sockets user users;
+    Read: history hooks inbox info members room rooms shard shards socket sockets user users;
     Send: dispatch request send;
-    Manage: clear_inbox disconnect join keys leave nodes reload revoke tag untag;
+    Manage: clear_inbox disconnect join keys leave nodes reload replay_hooks revoke tag untag;
 }
 
 /// The scopes in the table.
@@ -122,9 +125,11 @@ pub(crate) fn routes(
     for_all_nodes: Option<Arc<dyn IdempotencyStore>>,
     keys: Arc<SharedKeys>,
     reload: ReloadHandle,
+    webhooks: Option<Arc<Webhooks>>,
     body_bytes_max: usize,
 ) -> Router {
-    let state = Arc::new(ApiState { app, keys, requests: RequestStores::new(for_all_nodes), reload });
+    let state =
+        Arc::new(ApiState { app, keys, requests: RequestStores::new(for_all_nodes), reload, webhooks });
     let mut router = Router::new();
     for Route { path, method, endpoint } in table() {
         let handler = async move |State(state): State<Arc<ApiState>>, request: Request| {

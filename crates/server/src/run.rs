@@ -124,7 +124,7 @@ impl Server {
         ready: impl FnOnce(&str),
     ) -> Result<(), RunError> {
         // Before the connection to Redis, which then finds the groups that receive reports.
-        let webhooks = Box::pin(webhooks::start(&self.loaded.config)).await?;
+        let webhooks = Box::pin(webhooks::start(&self.loaded.config)).await?.map(Arc::new);
         let redis = connect_redis(&self.loaded.config).await?;
         let backplane = Backplane { redis: redis.as_ref(), webhooks: webhooks.as_ref() };
         let ended = Box::pin(self.run_node(signals, process, backplane, ready)).await;
@@ -168,13 +168,15 @@ impl Server {
         let tls = ServerTls::open(&config)?.map(Arc::new);
         let listeners = Listeners::bind(&config)?;
         let rules = SharedRules::new(&config.projects);
-        let app = webhooks::install(app::build(&config, &rules, redis)?, &config, webhooks, redis);
+        let app = app::build(&config, &rules, redis)?;
+        let app = webhooks::install(app, &config, webhooks.map(Arc::as_ref), redis);
         let app = install_handlers(mode.install(app), &config.http_handlers()?)?;
         let health = health::routes(app.clone(), prometheus, tls.clone());
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
         let (reload_handle, api_requests) = ReloadHandle::new();
-        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, config.api.body_bytes_max);
+        let body_max = config.api.body_bytes_max;
+        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, webhooks.cloned(), body_max);
         let hosts = SharedHosts::new(&config);
         let api = host_check::guard(api, &hosts.api);
         let pages = match mode {
@@ -236,7 +238,7 @@ impl Server {
 #[derive(Clone, Copy)]
 struct Backplane<'a> {
     redis: Option<&'a Redis>,
-    webhooks: Option<&'a Webhooks>,
+    webhooks: Option<&'a Arc<Webhooks>>,
 }
 
 /// What belongs to the process and not to its node.

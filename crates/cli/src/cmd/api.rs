@@ -72,7 +72,7 @@ impl Api {
     }
 
     /// The project as a parameter, if there is one.
-    fn parameters(&self) -> Vec<(&str, &str)> {
+    pub(super) fn parameters(&self) -> Vec<(&str, &str)> {
         self.project.iter().map(|project| ("project", &**project)).collect()
     }
 
@@ -98,6 +98,13 @@ impl Api {
             }),
             value => print_line(cell(value)),
         }
+    }
+
+    /// Calls an endpoint and prints a list that has no pages.
+    pub(super) async fn print_list(&self, call: Call<'_>, name: &str) -> Result<(), Failure> {
+        let answer = self.client()?.call(call).await?;
+        answer[name].as_array().into_iter().flatten().for_each(|entry| self.print_entry(entry));
+        Ok(())
     }
 
     fn print_entry(&self, entry: &Value) {
@@ -197,9 +204,7 @@ async fn get(api: &Api, path: &[&str]) -> Result<(), Failure> {
 
 /// Prints a list that has no pages.
 async fn whole_list(api: &Api, path: &[&str], name: &str) -> Result<(), Failure> {
-    let answer = api.client()?.call(Call::get(path, &api.parameters())).await?;
-    answer[name].as_array().into_iter().flatten().for_each(|entry| api.print_entry(entry));
-    Ok(())
+    api.print_list(Call::get(path, &api.parameters()), name).await
 }
 
 /// Prints all pages of a list.

@@ -1,9 +1,11 @@
-//! `switchboard hooks`: tries the webhooks of the settings.
+//! `switchboard hooks`: tries the webhooks of the settings, and shows and repeats those of a running node.
 
 use anyhow::anyhow;
+use serde_json::json;
 use switchboard_hooks::{EndpointOptions, send_test_report};
 use switchboard_log::Printable;
 
+use super::api_client::Call;
 use crate::args::Hooks;
 use crate::output::Failure;
 use crate::settings::Settings;
@@ -15,6 +17,11 @@ const SHOWN_CHARS_MAX: usize = 200;
 pub(crate) async fn run(hooks: Hooks) -> Result<(), Failure> {
     match hooks {
         Hooks::Test { endpoint, settings } => test(&find(&settings, &endpoint)?).await,
+        Hooks::Status(api) => api.print_list(Call::get(&["hooks"], &api.parameters()), "endpoints").await,
+        Hooks::Replay { endpoint, api } => {
+            let body = json!({ "endpoint": endpoint }).to_string();
+            api.print_list(Call::post(&["hooks", "replay"], body), "endpoints").await
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use serde_json::{Value, json};
 use switchboard_testkit::{RedisServer, until};
 
+use crate::backend::{KEY, api, shell};
 use crate::support::{Server, run};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -118,4 +119,40 @@ fn a_test_report_that_is_not_accepted_is_an_error() {
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(code) && error.contains(expected), "{expected}: {error}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_endpoints_of_a_node_are_listed_and_their_failed_calls_repeated_on_demand() {
+    let (url, calls) = backend("410 Gone");
+    let events = endpoint(&url, r#""connected""#);
+    let (server, address) = api(&[&events]);
+    let _peer = server.peer().await;
+    calls.recv().expect("the backend is called");
+    let through = format!("http://{address}");
+    let hooks = |args: &[&str]| shell("hooks", &[args, &["--url", &through]].concat(), Some(KEY));
+    until("the endpoint is stopped", async || {
+        let (code, printed) = hooks(&["status"]);
+        assert_eq!(code, Some(0), "{printed}");
+        printed.starts_with(&format!("chat\t{url}\tstopped\t0\t1\t1\t"))
+    })
+    .await;
+    let (code, printed) = hooks(&["replay", "chat", "--json"]);
+    let before: Value = serde_json::from_str(&printed).expect("one endpoint");
+    assert_eq!((code, &before["state"], &before["backlog"]), (Some(0), &json!("stopped"), &json!(1)));
+    let (_, body) = calls.recv().expect("the backend is called again");
+    assert_eq!(body["reports"][0]["type"], "connected");
+    assert_eq!(hooks(&["replay"]).0, Some(0), "all endpoints");
+    calls.recv().expect("the backend is called again");
+    let (code, printed) = hooks(&["replay", "news"]);
+    assert!(code == Some(2) && printed.contains("the webhook endpoints are chat"), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_without_webhook_endpoints_lists_none() {
+    let (_server, address) = api(&[]);
+    let through = format!("http://{address}");
+    let hooks = |args: &[&str]| shell("hooks", &[args, &["--url", &through]].concat(), Some(KEY));
+    assert_eq!(hooks(&["status"]), (Some(0), String::new()));
+    let (code, printed) = hooks(&["replay", "chat"]);
+    assert!(code == Some(2) && printed.contains("this server has no webhook endpoints"), "{printed}");
 }

@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use metrics::{Counter, counter};
-use serde::Serialize;
 use switchboard_event::unix_ms;
 use switchboard_log::{limited, printable, with_causes};
 use tokio::sync::Notify;
@@ -21,23 +20,33 @@ use crate::outgoing::{CallError, OutgoingClient, Reply};
 use crate::signature::Signer;
 
 /// The state of an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndpointState {
     /// The last call succeeded, or there was none.
     Delivering,
     /// The last call failed; it is repeated.
     Failing,
-    /// The endpoint has answered 410 Gone. It receives nothing until the next start.
+    /// The endpoint has answered 410 Gone. Its reports are kept until a replay or the next start.
     Stopped,
 }
 
+impl EndpointState {
+    /// A short name for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            EndpointState::Delivering => "delivering",
+            EndpointState::Failing => "failing",
+            EndpointState::Stopped => "stopped",
+        }
+    }
+}
+
 /// How an endpoint does, as this node sees it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct EndpointStatus {
     /// The name in the settings.
     pub name: String,
-    /// The URL.
+    /// The URL without its query, which may contain a secret.
     pub url: String,
     /// The state.
     pub state: EndpointState,
@@ -63,8 +72,8 @@ pub(crate) struct Endpoint {
     breaker: Breaker,
     is_stopped: AtomicBool,
     stopped: Notify,
-    /// Ends the pauses before the next attempts.
-    retry_now: Notify,
+    /// Ends the pauses before the next attempts, and the wait after 410.
+    replay: Notify,
     last_error: Mutex<Option<String>>,
     delivered: AtomicU64,
     meters: Meters,
@@ -74,16 +83,6 @@ struct Meters {
     delivered: Counter,
     too_old: Counter,
     queue_full: Counter,
-    stopped: Counter,
-}
-
-/// What became of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The endpoint has accepted it, or its reports became too old.
-    Completed,
-    /// The endpoint receives nothing more.
-    Stopped,
 }
 
 /// Why a call failed.
@@ -112,7 +111,7 @@ impl Endpoint {
             breaker: Breaker::default(),
             is_stopped: AtomicBool::new(false),
             stopped: Notify::new(),
-            retry_now: Notify::new(),
+            replay: Notify::new(),
             last_error: Mutex::default(),
             delivered: AtomicU64::new(0),
             meters: Meters::new(name),
@@ -136,9 +135,23 @@ impl Endpoint {
         }
     }
 
-    /// Lets failed calls be repeated now.
-    pub(crate) fn retry_now(&self) {
-        self.retry_now.notify_waiters();
+    /// Lets failed calls be repeated now, also those of an endpoint that has answered 410.
+    pub(crate) fn replay(&self) {
+        self.is_stopped.store(false, Ordering::Relaxed);
+        self.replay.notify_waiters();
+    }
+
+    /// Waits while the endpoint is stopped.
+    async fn wait_until_replayed(&self) {
+        loop {
+            let replay = self.replay.notified();
+            tokio::pin!(replay);
+            replay.as_mut().enable();
+            if !self.is_stopped() {
+                return;
+            }
+            replay.await;
+        }
     }
 
     /// Counts reports that found the queue full.
@@ -147,39 +160,28 @@ impl Endpoint {
         limited!(WARN, endpoint = printable(&self.name), "webhook queue is full; report dropped");
     }
 
-    /// Counts reports that are dropped because the endpoint receives nothing more.
-    pub(crate) fn count_stopped(&self, reports: usize) {
-        self.meters.stopped.increment(reports as u64);
-    }
-
-    /// Sends a batch until the endpoint accepts it, its reports are too old, or the endpoint receives nothing more.
-    pub(crate) async fn deliver(&self, batch: &mut Batch) -> Outcome {
+    /// Sends a batch until the endpoint accepts it or its reports are too old.
+    pub(crate) async fn deliver(&self, batch: &mut Batch) {
         let (mut attempt, mut turn) = (0, None);
         while !batch.reports.is_empty() {
             turn = Some(self.breaker.turn(turn).await);
             if self.is_stopped() {
-                return Outcome::Stopped;
-            }
-            let failure = match self.call(batch).await {
-                Ok(()) => {
-                    self.succeeded(batch.reports.len());
-                    break;
+                (attempt, turn) = (0, None);
+                self.wait_until_replayed().await;
+            } else {
+                let Err(failure) = self.call(batch).await else {
+                    return self.succeeded(batch.reports.len());
+                };
+                let pause = self.retry.pause(attempt, self.failed(&failure));
+                attempt += 1;
+                tokio::select! {
+                    () = sleep(pause) => {}
+                    () = self.replay.notified() => {}
+                    () = self.wait_until_stopped() => {}
                 }
-                Err(failure) => failure,
-            };
-            let retry_after = self.failed(&failure);
-            if self.is_stopped() {
-                return Outcome::Stopped;
-            }
-            let pause = self.retry.pause(attempt, retry_after);
-            attempt += 1;
-            tokio::select! {
-                () = sleep(pause) => {}
-                () = self.retry_now.notified() => {}
             }
             self.remove_too_old(batch);
         }
-        Outcome::Completed
     }
 
     async fn call(&self, batch: &Batch) -> Result<(), Failure> {
@@ -272,7 +274,7 @@ impl Endpoint {
         };
         EndpointStatus {
             name: self.name.clone(),
-            url: self.client.url().into(),
+            url: self.client.url().split('?').next().unwrap_or_default().into(),
             state,
             delivered: self.delivered.load(Ordering::Relaxed),
             failures: self.breaker.failures(),
@@ -287,7 +289,7 @@ fn log_stopped(endpoint: &str) {
     limited!(
         WARN,
         endpoint = printable(endpoint),
-        "webhook endpoint answered 410; nothing more is sent to it until the next start"
+        "webhook endpoint answered 410; its reports are kept until a replay or the next start"
     );
 }
 
@@ -298,7 +300,6 @@ impl Meters {
             delivered: counter!("switchboard_webhook_reports_total", "endpoint" => endpoint.to_owned()),
             too_old: lost("too_old"),
             queue_full: lost("queue_full"),
-            stopped: lost("stopped"),
         }
     }
 }

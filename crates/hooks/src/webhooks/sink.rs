@@ -34,7 +34,7 @@ impl ReportSink for LocalSink {
         let Some(kind) = EventKind::of(&report.action) else { return };
         let mut encoded = None;
         for (endpoint, queue) in &self.endpoints {
-            if endpoint.is_stopped() || !endpoint.filter.takes(&report) {
+            if !endpoint.filter.takes(&report) {
                 continue;
             }
             let encoded = encoded.get_or_insert_with(|| {
@@ -69,6 +69,5 @@ impl ReportSink for RedisSink {
 }
 
 fn accept_messages<'a>(mut endpoints: impl Iterator<Item = &'a Arc<Endpoint>>, project: &ProjectId) -> bool {
-    endpoints
-        .any(|endpoint| !endpoint.is_stopped() && endpoint.filter.takes_kind(project, EventKind::Message))
+    endpoints.any(|endpoint| endpoint.filter.takes_kind(project, EventKind::Message))
 }

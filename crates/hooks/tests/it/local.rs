@@ -229,18 +229,59 @@ async fn an_endpoint_that_hangs_does_not_delay_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_answers_410_receives_nothing_more() {
+async fn an_endpoint_that_answers_410_receives_nothing_until_a_replay() {
     let backend = Backend::start(|_| Action::status(410)).await;
     let webhooks =
         Webhooks::start(&options(vec![endpoint(&backend, "gone", &[EventKind::Message])])).unwrap();
     let (sink, socket) = (webhooks.sink(None), SocketId::random());
     sink.report(numbered(socket, 1));
-    until("it is stopped", async || webhooks.status()[0].state == EndpointState::Stopped).await;
+    let is_stopped = || webhooks.status()[0].state == EndpointState::Stopped;
+    until("it is stopped", async || is_stopped()).await;
     sink.report(numbered(socket, 2));
-    soon("a stop does not wait for it", webhooks.stop()).await;
+    assert_eq!((backend.requests().len(), webhooks.status()[0].backlog), (1, 2));
+    assert!(!webhooks.replay("other"));
+    assert!(webhooks.replay("gone"));
+    until("it is called again", async || backend.requests().len() == 2 && is_stopped()).await;
+    backend.decide(|_| Action::status(200));
+    assert!(webhooks.replay("gone"));
+    until("its reports are accepted", async || webhooks.status()[0].delivered == 2).await;
+    assert_eq!(webhooks.status()[0].state, EndpointState::Delivering);
+    let (arrivals, _) = first_arrivals(&backend.reports());
+    assert_eq!(arrivals.into_values().collect::<Vec<_>>(), [[1, 2]], "their order is kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_an_endpoint_that_has_answered_410() {
+    let backend = Backend::start(|_| Action::status(410)).await;
+    let webhooks =
+        Webhooks::start(&options(vec![endpoint(&backend, "gone", &[EventKind::Message])])).unwrap();
+    webhooks.sink(None).report(numbered(SocketId::random(), 1));
+    until("it is stopped", async || webhooks.status()[0].state == EndpointState::Stopped).await;
+    soon("the stop ends", webhooks.stop()).await;
     assert_eq!(backend.requests().len(), 1);
-    assert_eq!(webhooks.status()[0].backlog, 0);
-    assert!(!sink.accepts(&name("default"), false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_ends_the_pause_after_a_failed_call() {
+    let backend = Backend::start(|_| Action::Answer(503, "retry-after: 3600\r\n", String::new())).await;
+    let endpoint = EndpointOptions {
+        secrets: Vec::new(),
+        url: format!("{}?token=secret", backend.url()),
+        ..endpoint(&backend, "one", &[EventKind::Message])
+    };
+    let webhooks = Webhooks::start(&options(vec![endpoint])).unwrap();
+    webhooks.sink(None).report(numbered(SocketId::random(), 7));
+    until("a call has failed", async || webhooks.status()[0].state == EndpointState::Failing).await;
+    let status = &webhooks.status()[0];
+    assert_eq!((&status.url, status.backlog), (&backend.url(), 1), "the query is not shown");
+    assert!(status.last_error.as_ref().is_some_and(|error| error.contains("503")), "{status:?}");
+    backend.decide(|_| Action::status(200));
+    until("the report is accepted", async || {
+        webhooks.replay("one");
+        webhooks.status()[0].delivered == 1
+    })
+    .await;
+    assert_eq!(webhooks.status()[0].last_error, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use switchboard::App;
+use switchboard_hooks::Webhooks;
 
 use super::idempotency::RequestStores;
 use super::key::SharedKeys;
 use crate::reload_handle::ReloadHandle;
 
-/// The app, the accepted keys, the remembered requests, and the way to the settings.
+/// The app, the accepted keys, the remembered requests, the way to the settings, and the webhooks.
 pub(super) struct ApiState {
     pub(super) app: App,
     pub(super) keys: Arc<SharedKeys>,
     pub(super) requests: RequestStores,
     pub(super) reload: ReloadHandle,
+    /// `None` without endpoints.
+    pub(super) webhooks: Option<Arc<Webhooks>>,
 }

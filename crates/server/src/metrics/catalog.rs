@@ -431,7 +431,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_webhook_reports_lost_total",
         Part::Webhooks,
         &[ENDPOINT, LOST_WEBHOOK_REPORT],
-        "Reports dropped: the queue of the endpoint was full, the report was older than hooks.retry_for_s, or the endpoint answered 410",
+        "Reports dropped: the queue of the endpoint was full, or the report was older than hooks.retry_for_s",
     ),
     counter(
         "switchboard_webhook_calls_total",

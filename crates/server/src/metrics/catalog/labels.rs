@@ -219,7 +219,7 @@ pub(super) const HANDLER_CALL: Label = label(
     ],
 );
 
-pub(super) const LOST_WEBHOOK_REPORT: Label = label("reason", &["queue_full", "too_old", "stopped"]);
+pub(super) const LOST_WEBHOOK_REPORT: Label = label("reason", &["queue_full", "too_old"]);
 
 /// The values of the label `reason` of `switchboard_undelivered_total`, each with its meaning.
 pub const UNDELIVERED: &[(&str, &str)] = &[
