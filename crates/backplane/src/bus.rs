@@ -8,8 +8,8 @@ use std::sync::Weak;
 
 use bytes::Bytes;
 use switchboard_event::{
-    Audience, DeliveryClass, Event, MessageNumber, NodeId, Payload, Position, ProjectId, ShardName, SocketId,
-    Target,
+    Audience, Event, MessageNumber, NodeId, OverflowPolicy, Payload, Position, ProjectId, ShardName,
+    SocketId, Target,
 };
 
 use crate::future::BoxFuture;
@@ -33,7 +33,7 @@ pub enum Content {
         /// The event.
         event: Event,
         /// How it is delivered to a full outbox.
-        class: DeliveryClass,
+        policy: OverflowPolicy,
         /// Its place in the history of the room that is the audience.
         position: Option<Position>,
     },

@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{Audience, DeliveryClass, Event, IntoAudience, NameError, ProjectId, Target, UserId};
+use switchboard_event::{
+    Audience, Event, IntoAudience, NameError, OverflowPolicy, ProjectId, Target, UserId,
+};
 use switchboard_redis::{LegacyMessage, Publisher};
 
 use crate::error::{ConnectError, DispatchError};
@@ -122,7 +124,8 @@ impl Dispatcher {
             let stored = self.publisher.store(&self.project, &users, &event).await?;
             return Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: stored.evicted });
         }
-        self.publish(audience, Content::Event { event, class: DeliveryClass::Live, position: None }).await?;
+        self.publish(audience, Content::Event { event, policy: OverflowPolicy::Live, position: None })
+            .await?;
         Ok(Dispatched::default())
     }
 

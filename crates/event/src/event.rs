@@ -51,7 +51,7 @@ pub struct Event {
 /// How a message is handled at a receiver with a full outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub enum DeliveryClass {
+pub enum OverflowPolicy {
     /// Delivered at most once, in order per sender and receiver. A receiver with a full outbox is closed with
     /// 1013, which signals the loss.
     #[default]

@@ -18,7 +18,7 @@ mod target;
 mod time;
 
 pub use binary::EventDecodeError;
-pub use event::{DeliveryClass, Event, Protocol};
+pub use event::{Event, OverflowPolicy, Protocol};
 pub use id::{NodeId, SocketId};
 pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, TagName, TokenId, UserId};
 pub use number::MessageNumber;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
-use crate::{DeliveryClass, Event, Position, Protocol, RoomName};
+use crate::{Event, OverflowPolicy, Position, Protocol, RoomName};
 
 /// One frame per protocol. A protocol has no frame for an event with a name that it reserves.
 type Frames = [OnceLock<Option<Bytes>>; Protocol::COUNT];
@@ -16,7 +16,7 @@ pub struct Parcel {
     /// The event.
     pub event: Event,
     /// How it is delivered to a full outbox.
-    pub class: DeliveryClass,
+    pub policy: OverflowPolicy,
     frames: Frames,
     /// Boxed: most events have no position.
     recorded: Option<Box<Recorded>>,
@@ -32,8 +32,8 @@ struct Recorded {
 
 impl Parcel {
     /// Wraps an event for delivery.
-    pub fn new(event: Event, class: DeliveryClass) -> Self {
-        Parcel { event, class, frames: Default::default(), recorded: None }
+    pub fn new(event: Event, policy: OverflowPolicy) -> Self {
+        Parcel { event, policy, frames: Default::default(), recorded: None }
     }
 
     /// Sets the place of the event in the history of its room.
@@ -76,7 +76,7 @@ mod tests {
     fn a_frame_is_encoded_once_for_each_protocol_and_once_more_with_the_position() {
         let event = Event { name: Name::new("e").unwrap(), data: Payload::NULL, sender: None, time_ms: 0 };
         let at = Position { epoch: Epoch(1), offset: 7 };
-        let parcel = Parcel::new(event, DeliveryClass::Live).with_position(&RoomName::new("r").unwrap(), at);
+        let parcel = Parcel::new(event, OverflowPolicy::Live).with_position(&RoomName::new("r").unwrap(), at);
         let mut encoded = Vec::new();
         for (protocol, wants) in
             [(Protocol::Emit, true), (Protocol::Emit, false), (Protocol::Koji, true), (Protocol::Emit, true)]

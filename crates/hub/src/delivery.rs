@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, Event, Parcel, Position, Protocol, RoomName};
+use switchboard_event::{Event, OverflowPolicy, Parcel, Position, Protocol, RoomName};
 
-use crate::outbox::{Appended, Order};
+use crate::outbox::{Appended, Placement};
 use crate::session::Session;
 
 /// Encodes an event as a complete WebSocket frame of a protocol, with its position for clients that receive positions.
@@ -90,14 +90,14 @@ pub(crate) struct Delivery {
 impl Delivery {
     pub(crate) fn deliver<'a>(
         &self,
-        order: Order,
+        placement: Placement,
         sessions: impl IntoIterator<Item = &'a Arc<Session>>,
         frame: &Bytes,
-        class: DeliveryClass,
+        policy: OverflowPolicy,
     ) -> Delivered {
         let mut delivered = Delivered::default();
         for session in sessions {
-            if self.append(session, frame, class, order, &mut delivered) {
+            if self.append(session, frame, policy, placement, &mut delivered) {
                 self.flush_scheduler.schedule(session.clone());
             }
         }
@@ -122,12 +122,12 @@ impl Delivery {
         &self,
         session: &Arc<Session>,
         frame: &Bytes,
-        class: DeliveryClass,
-        order: Order,
+        policy: OverflowPolicy,
+        placement: Placement,
         delivered: &mut Delivered,
     ) -> bool {
         let max = self.outbox_bytes_max.load(Ordering::Relaxed);
-        match session.outbox.append(frame, class, order, max, &self.overflow_frame) {
+        match session.outbox.append(frame, policy, placement, max, &self.overflow_frame) {
             Appended::Queued(flush) => {
                 delivered.queued += 1;
                 return flush;
@@ -185,11 +185,11 @@ impl FanOut<'_> {
         let Some(frame) = frame else { return self.delivered.reserved += 1 };
         self.frame_bytes = frame.len();
         let behind = self.delivered.behind;
-        if delivery.append(session, frame, self.parcel.class, Order::Next, &mut self.delivered) {
+        if delivery.append(session, frame, self.parcel.policy, Placement::Next, &mut self.delivered) {
             self.to_flush.push(session.clone());
         }
         // A volatile event can be dropped, so its sender need not wait.
-        if self.delivered.behind > behind && self.parcel.class == DeliveryClass::Live {
+        if self.delivered.behind > behind && self.parcel.policy == OverflowPolicy::Live {
             self.behind.push(session.clone());
         }
     }

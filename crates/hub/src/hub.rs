@@ -14,13 +14,13 @@ use switchboard_backplane::{
     Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, Store,
 };
 use switchboard_event::{
-    Audience, DeliveryClass, MessageNumber, Parcel, ProjectId, Protocol, RoomName, SocketId, Target, UserId,
+    Audience, MessageNumber, OverflowPolicy, Parcel, ProjectId, Protocol, RoomName, SocketId, Target, UserId,
 };
 
 use crate::delivery::{Delivered, Delivery, Encode, FlushScheduler, HubStats};
 use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
-use crate::outbox::{Order, Slot, Transport};
+use crate::outbox::{Placement, Slot, Transport};
 use crate::resolve;
 use crate::room_cursors::RoomCursors;
 use crate::room_history::RoomHistory;
@@ -259,7 +259,7 @@ impl Hub {
             Arc::new(Session::new(id, project, protocol, wants_positions, transport, connection_state));
         if let Some(frame) = greeting {
             session.outbox.mark_flush_scheduled();
-            self.deliver_frame(&session, &frame, DeliveryClass::Live);
+            self.deliver_frame(&session, &frame, OverflowPolicy::Live);
         }
         session.membership().open = true;
         self.index.insert(&session);
@@ -430,7 +430,7 @@ impl Hub {
         let if_unreached = if is_unreached { IfUnreached::Notify } else { IfUnreached::Ignore };
         if scope == Scope::AllNodes && !self.is_local(audience) {
             let position = parcel.position().map(|(_, position)| position);
-            let content = Content::Event { event: parcel.event.clone(), class: parcel.class, position };
+            let content = Content::Event { event: parcel.event.clone(), policy: parcel.policy, position };
             // A loss is counted; the sender cannot react to it.
             let _ = self.publish_to_others(project, audience, content, if_unreached);
         } else if is_unreached {
@@ -497,8 +497,8 @@ impl Hub {
 
     /// Delivers one frame to one socket, whatever its protocol. Returns false if the socket is closing or
     /// missed the frame.
-    pub fn deliver_frame(&self, session: &Arc<Session>, frame: &Bytes, class: DeliveryClass) -> bool {
-        self.deliver_frame_to([session], frame, class).queued == 1
+    pub fn deliver_frame(&self, session: &Arc<Session>, frame: &Bytes, policy: OverflowPolicy) -> bool {
+        self.deliver_frame_to([session], frame, policy).queued == 1
     }
 
     /// Delivers one frame to some sockets, whatever their protocols.
@@ -506,21 +506,21 @@ impl Hub {
         &self,
         sessions: impl IntoIterator<Item = &'a Arc<Session>>,
         frame: &Bytes,
-        class: DeliveryClass,
+        policy: OverflowPolicy,
     ) -> Delivered {
-        self.delivery.deliver(Order::Next, sessions, frame, class)
+        self.delivery.deliver(Placement::Next, sessions, frame, policy)
     }
 
     /// Delivers a frame ahead of everything that is held back while the outbox is [paused](Self::pause).
     /// Returns false if the socket is closing.
     pub fn deliver_ahead(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
-        self.delivery.deliver(Order::Ahead, [session], frame, DeliveryClass::Live).queued == 1
+        self.delivery.deliver(Placement::Ahead, [session], frame, OverflowPolicy::Live).queued == 1
     }
 
     /// Like [`deliver_ahead`](Self::deliver_ahead), without the bound: for a frame of a few bytes of which at
     /// most one is queued.
     pub fn deliver_unbounded(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
-        self.delivery.deliver(Order::Unbounded, [session], frame, DeliveryClass::Live).queued == 1
+        self.delivery.deliver(Placement::Unbounded, [session], frame, OverflowPolicy::Live).queued == 1
     }
 
     /// Delivers one frame to some sockets, in the place of the frame of the same slot that waits in their outboxes. It
@@ -531,13 +531,13 @@ impl Hub {
         frame: &Bytes,
         slot: Slot,
     ) -> Delivered {
-        self.delivery.deliver(Order::Latest(slot), sessions, frame, DeliveryClass::Live)
+        self.delivery.deliver(Placement::Slot(slot), sessions, frame, OverflowPolicy::Live)
     }
 
     /// Delivers a message that is stored in the inbox of the socket's user. Returns false if the socket is
     /// closing.
     pub fn deliver_stored(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
-        self.delivery.deliver(Order::Stored(number), [session], frame, DeliveryClass::Live).queued == 1
+        self.delivery.deliver(Placement::Stored(number), [session], frame, OverflowPolicy::Live).queued == 1
     }
 
     /// Pauses an outbox: frames are held back, except those [delivered ahead](Self::deliver_ahead). Every call

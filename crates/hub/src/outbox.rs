@@ -9,7 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, MessageNumber};
+use switchboard_event::{MessageNumber, OverflowPolicy};
 
 mod frame_queue;
 mod handover;
@@ -64,7 +64,7 @@ struct State {
 
 /// The position of a frame in the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum Placement {
     /// After everything that is queued or held back.
     Next,
     /// The same, for a stored message; this copy is dropped if the message is redelivered meanwhile.
@@ -74,7 +74,7 @@ pub(crate) enum Order {
     /// The same, without the bound: the frame has a few bytes, and at most one is queued.
     Unbounded,
     /// The same, without the bound: in the place of the frame of this slot that waits, if there is one.
-    Latest(Slot),
+    Slot(Slot),
 }
 
 /// The outcome of an append.
@@ -143,8 +143,8 @@ impl Outbox {
     pub(crate) fn append(
         &self,
         frame: &Bytes,
-        class: DeliveryClass,
-        order: Order,
+        policy: OverflowPolicy,
+        placement: Placement,
         bytes_max: usize,
         overflow: &Bytes,
     ) -> Appended {
@@ -152,14 +152,14 @@ impl Outbox {
         if state.closing || state.transport.is_none() {
             return Appended::Closed;
         }
-        if let Order::Latest(slot) = order {
+        if let Placement::Slot(slot) = placement {
             let is_replaced = state.queue.push_latest(slot, frame.clone());
             return if is_replaced { Appended::Replaced } else { Appended::Queued(state.schedule()) };
         }
         let pending = state.bounded_bytes();
-        let is_bounded = order != Order::Unbounded && pending > bytes_max / ALMOST_EMPTY;
+        let is_bounded = placement != Placement::Unbounded && pending > bytes_max / ALMOST_EMPTY;
         if is_bounded && pending + frame.len() > bytes_max {
-            if class == DeliveryClass::Volatile {
+            if policy == OverflowPolicy::Volatile {
                 return Appended::Dropped;
             }
             state.overflow(overflow.clone());
@@ -167,8 +167,8 @@ impl Outbox {
         }
         // One frame of any size is no sign of a slow receiver.
         let is_behind = pending > 0 && pending + frame.len() > bytes_max / BEHIND;
-        if let (Some(held), Order::Next | Order::Stored(_)) = (&mut state.held, order) {
-            let number = if let Order::Stored(number) = order { Some(number) } else { None };
+        if let (Some(held), Placement::Next | Placement::Stored(_)) = (&mut state.held, placement) {
+            let number = if let Placement::Stored(number) = placement { Some(number) } else { None };
             held.push(frame.clone(), number);
             return if is_behind { Appended::Behind(false) } else { Appended::Paused };
         }
@@ -443,7 +443,13 @@ mod tests {
     const OVERFLOW: Bytes = Bytes::from_static(b"!");
 
     fn append(outbox: &Outbox, text: &'static str) -> Appended {
-        outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, Order::Next, 8, &OVERFLOW)
+        outbox.append(
+            &Bytes::from_static(text.as_bytes()),
+            OverflowPolicy::Live,
+            Placement::Next,
+            8,
+            &OVERFLOW,
+        )
     }
 
     #[test]
@@ -473,7 +479,7 @@ mod tests {
         append(&outbox, "12345678");
         let more = Bytes::from_static(b"9");
         assert_eq!(
-            outbox.append(&more, DeliveryClass::Volatile, Order::Next, 8, &OVERFLOW),
+            outbox.append(&more, OverflowPolicy::Volatile, Placement::Next, 8, &OVERFLOW),
             Appended::Dropped
         );
         assert_eq!(append(&outbox, "9"), Appended::Overflowed);
@@ -489,24 +495,24 @@ mod tests {
         assert_eq!(append(&outbox, "x"), Appended::Overflowed);
     }
 
-    fn append_with_order(outbox: &Outbox, order: Order, text: &'static str) -> Appended {
-        outbox.append(&Bytes::from_static(text.as_bytes()), DeliveryClass::Live, order, 8, &OVERFLOW)
+    fn append_with_order(outbox: &Outbox, placement: Placement, text: &'static str) -> Appended {
+        outbox.append(&Bytes::from_static(text.as_bytes()), OverflowPolicy::Live, placement, 8, &OVERFLOW)
     }
 
     #[test]
     fn an_almost_empty_outbox_accepts_a_frame_over_the_bound_and_then_an_unbounded_one() {
-        let append = |outbox: &Outbox, order, bytes: usize| {
-            outbox.append(&vec![b'x'; bytes].into(), DeliveryClass::Live, order, 1024, &OVERFLOW)
+        let append = |outbox: &Outbox, placement, bytes: usize| {
+            outbox.append(&vec![b'x'; bytes].into(), OverflowPolicy::Live, placement, 1024, &OVERFLOW)
         };
         let outbox = Outbox::new(LimitedTransport::with_room(0));
-        assert_eq!(append(&outbox, Order::Next, 4), Appended::Queued(true));
-        assert_eq!(append(&outbox, Order::Ahead, 2000), Appended::Behind(false));
-        assert_eq!(append(&outbox, Order::Unbounded, 14), Appended::Behind(false));
-        assert_eq!(append(&outbox, Order::Ahead, 14), Appended::Overflowed);
+        assert_eq!(append(&outbox, Placement::Next, 4), Appended::Queued(true));
+        assert_eq!(append(&outbox, Placement::Ahead, 2000), Appended::Behind(false));
+        assert_eq!(append(&outbox, Placement::Unbounded, 14), Appended::Behind(false));
+        assert_eq!(append(&outbox, Placement::Ahead, 14), Appended::Overflowed);
         let outbox = Outbox::new(LimitedTransport::with_room(0));
-        assert_eq!(append(&outbox, Order::Next, 5), Appended::Queued(true));
+        assert_eq!(append(&outbox, Placement::Next, 5), Appended::Queued(true));
         assert_eq!(
-            append(&outbox, Order::Next, 1020),
+            append(&outbox, Placement::Next, 1020),
             Appended::Overflowed,
             "5 of 1,024 bytes are not almost empty"
         );
@@ -516,7 +522,7 @@ mod tests {
     fn frames_of_slots_pass_the_bound_and_a_pause_and_close_nothing() {
         let transport = LimitedTransport::with_room(0);
         let outbox = Outbox::new(transport.clone());
-        let latest = |slot, text| append_with_order(&outbox, Order::Latest(slot), text);
+        let latest = |slot, text| append_with_order(&outbox, Placement::Slot(slot), text);
         assert_eq!(latest(Slot::State, "a list over the bound"), Appended::Queued(true));
         assert_eq!(append(&outbox, "12345678"), Appended::Queued(false), "the list does not count");
         assert_eq!(latest(Slot::State, "an old list"), Appended::Queued(false));
@@ -577,14 +583,14 @@ mod tests {
         let outbox = Outbox::new(transport.clone());
         outbox.pause();
         outbox.pause();
-        assert_eq!(append_with_order(&outbox, Order::Next, "c"), Appended::Paused);
-        assert_eq!(append_with_order(&outbox, Order::Stored(MessageNumber(1)), "1"), Appended::Paused);
-        assert_eq!(append_with_order(&outbox, Order::Stored(MessageNumber(2)), "2"), Appended::Paused);
-        assert_eq!(append_with_order(&outbox, Order::Ahead, "a"), Appended::Queued(true));
+        assert_eq!(append_with_order(&outbox, Placement::Next, "c"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Placement::Stored(MessageNumber(1)), "1"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Placement::Stored(MessageNumber(2)), "2"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Placement::Ahead, "a"), Appended::Queued(true));
         assert!(!outbox.resume(|number| number == MessageNumber(1)), "another pause is in effect");
-        assert_eq!(append_with_order(&outbox, Order::Ahead, "b"), Appended::Behind(false));
+        assert_eq!(append_with_order(&outbox, Placement::Ahead, "b"), Appended::Behind(false));
         outbox.resume(|_| false);
-        assert_eq!(append_with_order(&outbox, Order::Next, "d"), Appended::Behind(false));
+        assert_eq!(append_with_order(&outbox, Placement::Next, "d"), Appended::Behind(false));
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
         assert_eq!(transport.accepted(), b"abc2d");
     }
@@ -594,8 +600,8 @@ mod tests {
         let transport = LimitedTransport::with_room(100);
         let outbox = Outbox::new(transport.clone());
         outbox.pause();
-        assert_eq!(append_with_order(&outbox, Order::Next, "12345678"), Appended::Paused);
-        assert_eq!(append_with_order(&outbox, Order::Ahead, "9"), Appended::Overflowed);
+        assert_eq!(append_with_order(&outbox, Placement::Next, "12345678"), Appended::Paused);
+        assert_eq!(append_with_order(&outbox, Placement::Ahead, "9"), Appended::Overflowed);
         outbox.resume(|_| false);
         while outbox.flush(&mut Vec::new()).0 == Flushed::More {}
         assert_eq!(transport.accepted(), b"12345678!");
@@ -612,10 +618,10 @@ mod tests {
     fn data_frames_that_an_abort_drops_are_counted_at_the_end() {
         let outbox = Outbox::new(LimitedTransport::with_room(0));
         append(&outbox, "a");
-        append_with_order(&outbox, Order::Ahead, "\x09");
+        append_with_order(&outbox, Placement::Ahead, "\x09");
         outbox.pause();
         append(&outbox, "b");
-        append_with_order(&outbox, Order::Stored(MessageNumber(1)), "1");
+        append_with_order(&outbox, Placement::Stored(MessageNumber(1)), "1");
         outbox.abort();
         assert_eq!(outbox.detach(), 2, "neither the ping nor the stored message");
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use switchboard_backplane::{History, HistoryLimits, HistoryRules};
-use switchboard_event::{Audience, DeliveryClass, RoomName, Target};
+use switchboard_event::{Audience, OverflowPolicy, RoomName, Target};
 
 /// The history of the rooms of a hub.
 #[derive(Clone)]
@@ -22,10 +22,10 @@ impl RoomHistory {
     pub(crate) fn records<'a>(
         &'a self,
         audience: &'a Audience,
-        class: DeliveryClass,
+        policy: OverflowPolicy,
     ) -> Option<(&'a RoomName, &'a HistoryLimits)> {
         match &*audience.to {
-            [Target::Room(room)] if class == DeliveryClass::Live => Some((room, self.rules.limits(room)?)),
+            [Target::Room(room)] if policy == OverflowPolicy::Live => Some((room, self.rules.limits(room)?)),
             _ => None,
         }
     }

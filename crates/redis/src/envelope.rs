@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! version 1 │ kind │ node (4) │ number (8) │ project │ …
-//!   event   │ except │ to │ class │ the event: the rest
-//!   recorded │ except │ to │ class │ epoch (8) │ offset (8) │ the event: the rest
+//!   event   │ except │ to │ policy │ the event: the rest
+//!   recorded │ except │ to │ policy │ epoch (8) │ offset (8) │ the event: the rest
 //!   control │ except │ to │ the rest
 //!   answer  │ except │ to │ the data: the rest
 //!   stored  │ except │ to │ the event: the rest; the number is the message's
@@ -16,7 +16,7 @@
 use bytes::{Buf, Bytes};
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{
-    Audience, DeliveryClass, Epoch, Event, MessageNumber, NodeId, Payload, Position, ProjectId, SocketId,
+    Audience, Epoch, Event, MessageNumber, NodeId, OverflowPolicy, Payload, Position, ProjectId, SocketId,
     Target,
 };
 
@@ -51,12 +51,12 @@ pub(crate) struct EnvelopeError(&'static str);
 pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
     let Publication { project, audience, content } = publication;
     match content {
-        Content::Event { event, class, position } => {
+        Content::Event { event, policy, position } => {
             let kind = if position.is_some() { RECORDED } else { EVENT };
             let mut out = head(kind, stamp, project, 96 + event.data.as_bytes().len());
             write_audience(&mut out, audience);
-            out.push(match class {
-                DeliveryClass::Volatile => VOLATILE,
+            out.push(match policy {
+                OverflowPolicy::Volatile => VOLATILE,
                 _ => LIVE,
             });
             if let Some(Position { epoch, offset }) = position {
@@ -282,17 +282,17 @@ fn take_target(message: &mut Bytes) -> Result<Target, EnvelopeError> {
 }
 
 fn take_event(mut message: Bytes, is_recorded: bool) -> Result<Content, EnvelopeError> {
-    let class = match take(&mut message)? {
-        [LIVE] => DeliveryClass::Live,
-        [VOLATILE] => DeliveryClass::Volatile,
-        _ => return Err(EnvelopeError("an unknown class")),
+    let policy = match take(&mut message)? {
+        [LIVE] => OverflowPolicy::Live,
+        [VOLATILE] => OverflowPolicy::Volatile,
+        _ => return Err(EnvelopeError("an unknown overflow policy")),
     };
     let mut number = || Ok(u64::from_be_bytes(take(&mut message)?));
     let position = match is_recorded {
         true => Some(Position { epoch: Epoch(number()?), offset: number()? }),
         false => None,
     };
-    Ok(Content::Event { event: event(message)?, class, position })
+    Ok(Content::Event { event: event(message)?, policy, position })
 }
 
 fn take_close(mut message: Bytes) -> Result<Content, EnvelopeError> {
@@ -323,7 +323,7 @@ mod tests {
             sender: Some(SocketId::random()),
             time_ms: 1_700_000_000_000,
         };
-        let content = Content::Event { event, class: DeliveryClass::Volatile, position: None };
+        let content = Content::Event { event, policy: OverflowPolicy::Volatile, position: None };
         Publication { project: ProjectId::new("a:b").unwrap(), audience, content }
     }
 
@@ -346,10 +346,10 @@ mod tests {
             content: Content::Stored { number: MessageNumber(STAMP.number), event },
             ..sample(audience.clone())
         };
-        let Content::Event { event, class, .. } = sample(audience.clone()).content else { unreachable!() };
+        let Content::Event { event, policy, .. } = sample(audience.clone()).content else { unreachable!() };
         let position = Some(Position { epoch: Epoch(u64::MAX), offset: 7 });
         let recorded =
-            Publication { content: Content::Event { event, class, position }, ..sample(audience.clone()) };
+            Publication { content: Content::Event { event, policy, position }, ..sample(audience.clone()) };
         let answer = Content::Answer(Payload::parse("[1e400]").unwrap());
         let answer = Publication { content: answer, ..sample(audience.clone()) };
         let shard = ShardName::new("lobby").unwrap();

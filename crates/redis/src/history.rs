@@ -16,7 +16,7 @@ use switchboard_backplane::{
     Appended, BackplaneError, BackplaneFuture, BoxFuture, Content, History, HistoryLimits, HistoryPage,
     HistoryRange, Publication, Receiver, RoomMessage,
 };
-use switchboard_event::{Audience, DeliveryClass, Position, ProjectId, RoomName, Target};
+use switchboard_event::{Audience, OverflowPolicy, Position, ProjectId, RoomName, Target};
 use tokio::time::timeout;
 
 use crate::bus::RedisBus;
@@ -72,7 +72,7 @@ impl History for RedisHistory {
     ) -> Appended {
         let RoomMessage { project, room, except, event } = message;
         let audience = Audience { to: vec![Target::Room(room.clone())], except: except.to_vec() };
-        let content = Content::Event { event: event.clone(), class: DeliveryClass::Live, position: None };
+        let content = Content::Event { event: event.clone(), policy: OverflowPolicy::Live, position: None };
         let publication = Publication { project: project.clone(), audience, content };
         let for_bridge = self.shared.bus.is_bridged(project).then(|| publication.clone());
         if !self.shared.queue.push(publication, room, *limits, message.size()) {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use switchboard_backplane::contract::{PublicationListener, TestNode, TestSocket, name};
 use switchboard_backplane::{Bus, Content, PublishError, Receiver, Store};
 use switchboard_event::{
-    Audience, DeliveryClass, Event, NodeId, Parcel, Payload, ProjectId, Protocol, SocketId, Target,
+    Audience, Event, NodeId, OverflowPolicy, Parcel, Payload, ProjectId, Protocol, SocketId, Target,
 };
 use switchboard_hub::{
     FlushScheduler, Hub, HubConfig, HubEvent, Index, NewSession, Scope, Session, Transport,
@@ -102,7 +102,7 @@ impl Node {
     }
 
     fn send_event(&self, project: &ProjectId, audience: &Audience, event: Event, scope: Scope) {
-        self.hub.send(project, audience, &Parcel::new(event, DeliveryClass::Live), scope);
+        self.hub.send(project, audience, &Parcel::new(event, OverflowPolicy::Live), scope);
     }
 }
 

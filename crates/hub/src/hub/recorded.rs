@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use switchboard_backplane::{
     Appended, Content, HistoryPage, IfUnreached, Publication, RecordedMessage, RoomMessage,
 };
-use switchboard_event::{Audience, DeliveryClass, Parcel, Position, ProjectId, RoomName, Target};
+use switchboard_event::{Audience, OverflowPolicy, Parcel, Position, ProjectId, RoomName, Target};
 
 use super::{Hub, HubEvent};
 use crate::delivery::Delivered;
@@ -38,14 +38,14 @@ impl Hub {
         audience: &Audience,
         parcel: &Parcel,
     ) -> Option<Delivered> {
-        let (room, limits) = history.records(audience, parcel.class)?;
+        let (room, limits) = history.records(audience, parcel.policy)?;
         let message = RoomMessage { project, room, except: &audience.except, event: &parcel.event };
         let mut delivered = Delivered::default();
         let appended = history.log.append(message, limits, &mut |position| {
-            let parcel = Parcel::new(parcel.event.clone(), parcel.class).with_position(room, position);
+            let parcel = Parcel::new(parcel.event.clone(), parcel.policy).with_position(room, position);
             delivered = self.deliver(project, audience, &parcel);
             let content =
-                Content::Event { event: parcel.event, class: parcel.class, position: Some(position) };
+                Content::Event { event: parcel.event, policy: parcel.policy, position: Some(position) };
             // A loss is counted.
             let _ = self.publish_to_others(project, audience, content, IfUnreached::Ignore);
         });
@@ -85,12 +85,12 @@ impl Hub {
     }
 
     fn deliver_event(&self, publication: Publication) {
-        let Publication { project, audience, content: Content::Event { event, class, position } } =
+        let Publication { project, audience, content: Content::Event { event, policy, position } } =
             publication
         else {
             return;
         };
-        let mut parcel = Parcel::new(event, class);
+        let mut parcel = Parcel::new(event, policy);
         if let (Some(position), [Target::Room(room)]) = (position, &*audience.to) {
             parcel.set_position(room, position);
         }
@@ -149,7 +149,7 @@ impl Hub {
             for RecordedMessage { offset, except, event } in page.messages {
                 let audience = Audience { to: vec![Target::Room(room.clone())], except };
                 let position = Position { epoch: up_to.epoch, offset };
-                let parcel = Parcel::new(event, DeliveryClass::Live).with_position(room, position);
+                let parcel = Parcel::new(event, OverflowPolicy::Live).with_position(room, position);
                 self.deliver(project, &audience, &parcel);
             }
         };

@@ -41,10 +41,10 @@ mod tests {
     use std::sync::Mutex;
 
     use bytes::Bytes;
-    use switchboard_event::DeliveryClass;
+    use switchboard_event::OverflowPolicy;
 
     use super::*;
-    use crate::outbox::{Appended, Order};
+    use crate::outbox::{Appended, Placement};
 
     #[derive(Default)]
     struct Sent(Mutex<Vec<u8>>);
@@ -60,7 +60,7 @@ mod tests {
 
     fn append(outbox: &Outbox, text: &'static str) -> Appended {
         let frame = Bytes::from_static(text.as_bytes());
-        outbox.append(&frame, DeliveryClass::Live, Order::Next, 8, &Bytes::from_static(b"!"))
+        outbox.append(&frame, OverflowPolicy::Live, Placement::Next, 8, &Bytes::from_static(b"!"))
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use switchboard_backplane::Stored;
 use switchboard_event::{
-    Audience, AudienceError, DeliveryClass, Event, IntoAudience, Name, Parcel, Payload, ProjectId, Resource,
+    Audience, AudienceError, Event, IntoAudience, Name, OverflowPolicy, Parcel, Payload, ProjectId, Resource,
     SocketId, Target, UserId,
 };
 use switchboard_hub::{Delivered, Scope};
@@ -52,7 +52,7 @@ pub struct Emitter {
     sender: Option<SocketId>,
     including_self: bool,
     needs_rights: bool,
-    class: DeliveryClass,
+    policy: OverflowPolicy,
     scope: Scope,
 }
 
@@ -70,7 +70,7 @@ impl Emitter {
             sender,
             including_self: false,
             needs_rights: false,
-            class: DeliveryClass::default(),
+            policy: OverflowPolicy::default(),
             scope: Scope::default(),
         }
     }
@@ -192,7 +192,7 @@ impl Emitter {
     /// # Ok(()) }
     /// ```
     pub fn volatile(mut self) -> Self {
-        self.class = DeliveryClass::Volatile;
+        self.policy = OverflowPolicy::Volatile;
         self
     }
 
@@ -273,7 +273,7 @@ impl Emitter {
             audience.except.push(Target::Socket(sender));
         }
         let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
-        let parcel = Parcel::new(event, self.class);
+        let parcel = Parcel::new(event, self.policy);
         let delivered = self.node.hub().send(&self.project, &audience, &parcel, self.scope);
         notify_sent(&self.node, &self.project, &parcel.event, &audience.to, &audience.except, false);
         let Delivered { queued, behind, dropped, .. } = delivered;

@@ -11,7 +11,7 @@ mod reread;
 
 use std::sync::Arc;
 
-use switchboard_event::{Audience, DeliveryClass, Event, MessageNumber, Parcel, ProjectId, Target, UserId};
+use switchboard_event::{Audience, Event, MessageNumber, OverflowPolicy, Parcel, ProjectId, Target, UserId};
 use switchboard_hub::{JoinError, Session};
 
 use crate::node::Node;
@@ -28,7 +28,7 @@ pub(crate) fn deliver_stored(
     event: Event,
 ) {
     let (hub, encode) = (node.hub(), node.encoders().event);
-    let parcel = Parcel::new(event, DeliveryClass::Live);
+    let parcel = Parcel::new(event, OverflowPolicy::Live);
     for target in &audience.to {
         let Target::User(user) = target else { continue };
         for session in hub.members(project, &target.clone().into()) {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use switchboard_backplane::Content;
 use switchboard_event::json::for_each_member;
-use switchboard_event::{DeliveryClass, Event, Name, NodeId, SocketId, Target};
+use switchboard_event::{Event, Name, NodeId, OverflowPolicy, SocketId, Target};
 
 use crate::legacy::servers::{LegacyDecodeError, data, now_ms, text, write_json_string};
 
@@ -128,7 +128,7 @@ fn read(
     let name = text(message.event)?.ok_or(LegacyDecodeError::Invalid("there is no event"))?;
     let (name, data) = (Name::new(&name)?, data(bytes, message.data)?);
     let event = Event { name, data, sender: None, time_ms: now_ms() };
-    Ok(target.map(|target| (target, Content::Event { event, class: DeliveryClass::Live, position: None })))
+    Ok(target.map(|target| (target, Content::Event { event, policy: OverflowPolicy::Live, position: None })))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::Number;
 use serde_json::value::RawValue;
 use switchboard_backplane::Content;
 use switchboard_event::json::{Text, for_each_member};
-use switchboard_event::{Audience, DeliveryClass, Event, Name, NodeId, Payload, Target, UserId};
+use switchboard_event::{Audience, Event, Name, NodeId, OverflowPolicy, Payload, Target, UserId};
 use switchboard_wire::mesa::{event_name, is_reserved, op_and_type};
 
 use crate::legacy::servers::{LegacyDecodeError, data, now_ms, text, write_json_string};
@@ -136,7 +136,7 @@ impl<'a> Message<'a> {
 
     fn content(&self, buffer: &Bytes) -> Result<Option<Content>, LegacyDecodeError> {
         if let Some(event) = self.event(buffer)? {
-            return Ok(Some(Content::Event { event, class: DeliveryClass::Live, position: None }));
+            return Ok(Some(Content::Event { event, policy: OverflowPolicy::Live, position: None }));
         }
         let is_close = text(self.kind)?.as_deref() == Some(DISCONNECT);
         Ok(is_close.then(|| Content::Close { code: NORMAL, reason: "".into() }))

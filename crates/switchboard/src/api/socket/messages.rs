@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use switchboard_event::{DeliveryClass, Event, IntoAudience, Name, Payload, Target};
+use switchboard_event::{Event, IntoAudience, Name, OverflowPolicy, Payload, Target};
 use switchboard_ws::frame::{OpCode, encode};
 
 use crate::api::emitter::Emitter;
@@ -35,7 +35,7 @@ impl Socket {
             Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
         let frame = (self.node().encoders().event)(self.session.protocol, &event, None);
         let frame = frame.ok_or_else(|| EmitError::Reserved(event.name.clone()))?;
-        if !self.node().hub().deliver_frame(&self.session, &frame, DeliveryClass::Live) {
+        if !self.node().hub().deliver_frame(&self.session, &frame, OverflowPolicy::Live) {
             return Err(EmitError::Closed);
         }
         notify_sent(self.node(), self.app.project_id(), &event, &[self.id().into()], &[], false);
@@ -122,6 +122,6 @@ impl Socket {
     /// Sends one WebSocket message.
     #[doc(hidden)]
     pub fn send_raw(&self, opcode: OpCode, payload: &[u8]) {
-        self.node().hub().deliver_frame(&self.session, &encode(opcode, payload), DeliveryClass::Live);
+        self.node().hub().deliver_frame(&self.session, &encode(opcode, payload), OverflowPolicy::Live);
     }
 }

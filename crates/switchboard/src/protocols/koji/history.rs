@@ -3,7 +3,7 @@
 use std::task::{Context, Waker};
 
 use serde::Serialize;
-use switchboard_event::{DeliveryClass, Payload};
+use switchboard_event::{OverflowPolicy, Payload};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
@@ -60,5 +60,5 @@ fn send(socket: &Socket, answer: &Answer<'_>) {
     let payload = Payload::of(answer).expect("strings and payloads serialize as JSON");
     let len = 128 + payload.as_bytes().len();
     let frame = encode_with(OpCode::Text, len, |out| koji::write_notice(out, "history", &payload));
-    socket.node().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
+    socket.node().hub().deliver_frame(socket.session(), &frame, OverflowPolicy::Live);
 }

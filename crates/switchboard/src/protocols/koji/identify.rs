@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::task::{Context, Waker};
 
-use switchboard_event::{DeliveryClass, UserId};
+use switchboard_event::{OverflowPolicy, UserId};
 use switchboard_wire::koji;
 use switchboard_ws::frame::{OpCode, encode_with};
 
@@ -98,6 +98,6 @@ fn answer(socket: &Socket, outcome: Result<UserId, IdentifyError>) {
     if client.wants_token_answers {
         let outcome = outcome.as_deref().map_err(IdentifyError::reason);
         let frame = encode_with(OpCode::Text, 96, |out| koji::write_identified(out, outcome));
-        socket.node().hub().deliver_frame(socket.session(), &frame, DeliveryClass::Live);
+        socket.node().hub().deliver_frame(socket.session(), &frame, OverflowPolicy::Live);
     }
 }

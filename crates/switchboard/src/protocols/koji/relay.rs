@@ -1,6 +1,6 @@
 //! Relays a client's events to its shard or to the recipients that the client named.
 
-use switchboard_event::{Audience, DeliveryClass, Event, Name, Parcel, Payload};
+use switchboard_event::{Audience, Event, Name, OverflowPolicy, Parcel, Payload};
 use switchboard_hub::Scope;
 
 use crate::api::setup::Setup;
@@ -66,7 +66,7 @@ pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audie
         }
     };
     let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms() };
-    let parcel = Parcel::new(event, DeliveryClass::Live);
+    let parcel = Parcel::new(event, OverflowPolicy::Live);
     socket.node().hub().send(&socket.session().project.id, &audience, &parcel, Scope::AllNodes).queued
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use metrics::counter;
 use serde_json::json;
 use switchboard_event::{
-    Audience, DeliveryClass, Name, Payload, RateAction, Resource, Right, SocketId, Target,
+    Audience, Name, OverflowPolicy, Payload, RateAction, Resource, Right, SocketId, Target,
 };
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable};
@@ -132,6 +132,6 @@ pub(super) fn notify_payload(node: &Node, session: &Arc<Session>, name: &str, da
         client.wants_token_answers || ConnectionState::of(session).info.understands_extensions()
     };
     if client_of(session).is_some_and(understands) {
-        node.hub().deliver_frame(session, &encode::notice(name, data), DeliveryClass::Live);
+        node.hub().deliver_frame(session, &encode::notice(name, data), OverflowPolicy::Live);
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use switchboard_event::{DeliveryClass, SocketId};
+use switchboard_event::{OverflowPolicy, SocketId};
 use switchboard_hub::{Session, Slot};
 use switchboard_wire::koji::{self, CLIENTS_CHANGED, CLIENTS_CHANGES, clients_bytes_max};
 use switchboard_ws::frame::{OpCode, encode_with};
@@ -73,7 +73,7 @@ impl Update {
         let frame = self.changes_frame();
         let (receivers, full): (Vec<_>, Vec<_>) =
             self.changes_receivers.iter().partition(|session| has_room(session, frame.len(), node));
-        let delivered = node.hub().deliver_frame_to(receivers, &frame, DeliveryClass::Live);
+        let delivered = node.hub().deliver_frame_to(receivers, &frame, OverflowPolicy::Live);
         node.meters().lists.increment(delivered.queued as u64);
         full.iter().map(|session| session.id).collect()
     }
