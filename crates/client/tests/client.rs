@@ -338,7 +338,7 @@ async fn an_answer_that_is_no_websocket_is_an_error_with_its_status_and_a_hint()
             assert!(error.to_string().contains(hint), "{error}");
         }
     };
-    soon("the answers", async { tokio::join!(server, client) }).await;
+    tokio::time::timeout(SOON, async { tokio::join!(server, client) }).await.unwrap();
 }
 
 #[tokio::test]
