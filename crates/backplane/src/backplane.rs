@@ -33,7 +33,7 @@ pub trait Backplane {
         None
     }
 
-    /// Adds up what nodes count for rate rules; none if each node counts alone.
+    /// Sums the counts of all nodes for rate rules; none if each node counts alone.
     fn rate_store(&self) -> Option<Arc<dyn RateStore>> {
         None
     }

@@ -71,7 +71,7 @@ pub enum PublishError {
     Disconnected,
 }
 
-/// What the bus does when no other node receives a publication.
+/// The action of the bus when no other node receives a publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfUnreached {
     /// Nothing: a socket of its own node has received it, or a loss does not matter.

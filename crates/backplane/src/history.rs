@@ -107,12 +107,12 @@ impl HistoryPage {
     }
 }
 
-/// What a history holds at present, and what it has given up.
+/// The size of a history, and the number of rooms that it has removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HistoryUsage {
     /// Rooms with a history.
     pub rooms: usize,
-    /// Bytes, of messages and of what is kept with them.
+    /// Bytes of messages and of their bookkeeping.
     pub bytes: usize,
     /// Rooms that were removed since the start because a bound on all rooms was reached.
     pub evicted_rooms: u64,
@@ -166,10 +166,10 @@ pub trait History: Send + Sync + 'static {
         false
     }
 
-    /// Frees what has expired. Called every 10 s.
+    /// Frees expired messages and rooms. Called every 10 s.
     fn sweep(&self) {}
 
-    /// What the history holds, as far as this node knows.
+    /// The size of the history, as far as this node knows it.
     fn usage(&self) -> HistoryUsage {
         HistoryUsage::default()
     }

@@ -2,7 +2,7 @@
 
 use crate::future::BackplaneFuture;
 
-/// What a node has counted for one key of a rule since it last said so.
+/// The events that a node has counted for one key of a rule since it last shared the count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spending {
     /// The rule and the user, address or project.
@@ -11,7 +11,7 @@ pub struct Spending {
     pub cost_ns: u64,
 }
 
-/// Adds up what nodes count. Every implementation passes the same contract tests.
+/// Sums the counts of all nodes. Every implementation passes the same contract tests.
 ///
 /// For each key there is one time, as in the generic cell rate algorithm: when everything that was counted has taken its time
 /// at the rate of the rule.

@@ -34,7 +34,7 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// What is revoked, as a text that no other project, user or token has:
+    /// The token or user, as a text that is unique over all projects:
     /// `t` or `u`, the length of the project's name, `:`, the project, and the token's id or the user.
     pub fn key(&self) -> String {
         match &self.tokens {

@@ -10,7 +10,7 @@ use crate::job::Job;
 use crate::meters::Counts;
 use crate::shared::Shared;
 
-/// A transaction, with what its jobs need. If it fails, the index no longer matches the file.
+/// A transaction, with the state that its jobs need. If it fails, the index no longer matches the file.
 pub(crate) struct Apply<'a, 't> {
     pub(crate) transaction: &'a mut Transaction<'t>,
     pub(crate) index: &'a mut Index,

@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Gauge, counter, gauge};
 
-/// What one transaction changes. It is counted once the transaction is durable.
+/// The changes of one transaction. They are counted once the transaction is durable.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) stored: usize,

@@ -37,7 +37,7 @@ enum Cursor {
     Paused { at: Position, held: Vec<(Position, Publication)> },
 }
 
-/// What to do with a publication.
+/// The action on a publication.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
     /// Deliver it.
@@ -125,7 +125,7 @@ impl RoomCursors {
         let mut cursors = self.lock();
         let Some(cursor) = cursors.rooms.get_mut(room) else { return false };
         let Cursor::Paused { at, held } = cursor else { return false };
-        // What is left of an epoch that has ended is part of the gap.
+        // The rest of an ended epoch is part of the gap.
         let ended = (at.epoch != up_to.epoch).then_some(at.epoch);
         let held = std::mem::take(held);
         *cursor = Cursor::At(up_to);

@@ -23,7 +23,7 @@ pub struct Session {
     pub wants_positions: bool,
     /// The send queue.
     pub outbox: Outbox,
-    /// What the caller of [`Hub::add`](crate::Hub::add) keeps for the connection; the hub does not read it.
+    /// State that the caller of [`Hub::add`](crate::Hub::add) keeps for the connection; the hub does not read it.
     pub connection_state: Box<dyn Any + Send + Sync>,
     pub(crate) membership: Mutex<Membership>,
 }

@@ -7,7 +7,7 @@ use syn::{Error, FnArg, ItemFn, Result, ReturnType, Type};
 /// Most arguments of a handler.
 const ARGUMENTS_MAX: usize = 8;
 
-/// What a function is meant to be.
+/// The role of a function.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Handler,

@@ -31,7 +31,7 @@ use recent_stamps::RecentStamps;
 use subscriber::{OnMessage, SubscribeSession, Subscriber};
 use switchboard_log::{limited, printable};
 
-/// What a publication takes of the 128 units that a task may use before it yields: 8 small publications, or one of 64 KiB.
+/// The share of a publication in the 128 units that a task may use before it yields: 8 small publications, or one of 64 KiB.
 const PUBLICATION_UNITS: usize = 16;
 const BYTES_PER_UNIT: usize = 512;
 
@@ -149,7 +149,7 @@ impl RedisBus {
         }
     }
 
-    /// Sets what decides about events with a position that this node has sent. Without it they are dropped.
+    /// Sets the function that decides about events with a position that this node has sent. Without it they are dropped.
     pub(crate) fn on_own_recorded(&self, decide: OnOwnRecorded) {
         let _ = self.on_own_recorded.set(decide);
     }

@@ -13,7 +13,7 @@ use crate::store::RedisStore;
 /// Keys per pipeline, so that Redis and other calls are not delayed for long.
 const BATCH: usize = 1000;
 
-/// Adds up in Redis what nodes count, over the store's connection.
+/// Sums the counts of nodes in Redis, over the store's connection.
 pub(crate) struct RedisRateStore {
     names: Names,
     store: Arc<RedisStore>,

@@ -154,7 +154,7 @@ pub struct Config {
     pub stop: Stop,
 }
 
-/// Checked settings, and what the operator should know about them.
+/// Checked settings, with notes for the operator.
 pub struct Loaded {
     /// The settings.
     pub config: Config,
@@ -231,7 +231,7 @@ impl Config {
         Ok(Config::load_from(&Sources::new(file, flags))?.config)
     }
 
-    /// [`load`](Self::load), with what the operator should know about the settings.
+    /// [`load`](Self::load), with notes for the operator.
     pub fn load_from(sources: &Sources) -> Result<Loaded, ConfigError> {
         let merged = sources.read()?;
         let mut config: Config = merged.extract()?;

@@ -1,4 +1,4 @@
-//! The page at `/`. That of `serve` tells what is open to whom and has code to paste that connects to this address; that of
+//! The page at `/`. That of `serve` shows who may connect, with code to paste that connects to this address; that of
 //! the demo shows its pages.
 //!
 //! Text from a request enters a page only as an [`Address`](address::Address), whose characters are checked, and escaped.

@@ -2,7 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-/// What a reload has done, as keys of settings without their values.
+/// The changes of a reload, as keys of settings without their values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reloaded {
     /// Changed settings that are in effect.

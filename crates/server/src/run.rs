@@ -47,7 +47,7 @@ use reload::{Reloader, SharedHosts};
 use service_manager::ServiceManager;
 use signals::{Requests, Signals};
 
-/// A server that can be started: its settings, and what it needs to read them again.
+/// A server that can be started: its settings, and the sources from which it reads them again.
 pub struct Server {
     sources: Sources,
     loaded: Loaded,
@@ -234,14 +234,14 @@ impl Server {
     }
 }
 
-/// What connects a node with other nodes and with backends.
+/// The connections of a node to other nodes and to backends.
 #[derive(Clone, Copy)]
 struct Backplane<'a> {
     redis: Option<&'a Redis>,
     webhooks: Option<&'a Arc<Webhooks>>,
 }
 
-/// What belongs to the process and not to its node.
+/// State of the process that is not part of its node.
 struct Process {
     lifecycle: Arc<Lifecycle>,
     open_files_max: Option<u64>,
@@ -259,7 +259,7 @@ async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {
     Ok(Some(Redis::connect(options).await?))
 }
 
-/// The listeners, and what is served on them besides the app.
+/// The listeners, and the services on them besides the app.
 struct Served {
     listeners: Listeners,
     tls: Option<Arc<ServerTls>>,

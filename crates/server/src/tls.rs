@@ -243,7 +243,7 @@ impl Obtained {
     }
 }
 
-/// What the operator should know about the certificates of these settings, which can be loaded.
+/// Notes for the operator about the certificates of these settings, which can be loaded.
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let problem = |paths: &TlsCertificate| {
         let (_, certificate) = paths.load().ok()?;

@@ -1,6 +1,6 @@
 //! The version of the binary, as the log and the metrics show it.
 
-/// What was built, from which commit, and with which compiler. A part is `unknown` if the build could not tell.
+/// The version, commit and compiler of this build. A part is `unknown` if the build could not find it out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Version {
     /// The version number, such as `0.1.0`.

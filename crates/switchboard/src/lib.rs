@@ -59,7 +59,7 @@ mod node;
 pub mod protocols;
 mod routing;
 
-/// Who may do what: the rights of clients, the rules of an application, the check of tokens and of connections, and
+/// Access control: the rights of clients, the rules of an application, the check of tokens and of connections, and
 /// revocations. [`Identity`] and [`Forbidden`] are at the root.
 pub mod access {
     pub use switchboard_event::{Resource, Right, Rights, RightsError, TokenId};
@@ -86,7 +86,7 @@ pub mod backplane {
     pub use switchboard_event::{Event, MessageNumber, NodeId};
 }
 
-/// The sessions and member sets of one node: what [`App::hub`] returns.
+/// The sessions and member sets of one node, for [`App::hub`].
 pub mod hub {
     pub use switchboard_hub::{Hub, HubStats, Index, Scope};
 }

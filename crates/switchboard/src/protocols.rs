@@ -151,7 +151,7 @@ macro_rules! protocols {
             }
         }
 
-        /// Restores what a client that has resumed its session misses, and logs it in.
+        /// Restores the protocol's state of a client that has resumed its session, and logs it in.
         pub(crate) fn resumed(socket: &Socket, login: Login) {
             match socket.session().protocol {
                 $(Protocol::$protocol => <$implementation>::resumed(socket, login)),*

@@ -113,7 +113,7 @@ pub async fn messages(history: &Arc<dyn History>) {
     assert_eq!((offset, &kept[..], event.time_ms), (6, &except[..], 1));
     assert_eq!(event.data.as_bytes().len(), 1000);
 
-    // What was removed is announced by another epoch.
+    // Another epoch announces the removal.
     room.clear().await;
     let cleared = room.top().await;
     assert_eq!(cleared.offset, 0);

@@ -20,7 +20,7 @@ fn assert_near(found: &[u64], expected: &[u64]) {
     }
 }
 
-/// Tests that what nodes count is added up; `one` and `two` may be the same store, which is empty.
+/// Tests that the counts of nodes are summed; `one` and `two` may be the same store, which is empty.
 pub async fn spending(one: &dyn RateStore, two: &dyn RateStore) {
     assert_near(&spend(one, &[]).await, &[]);
     assert_near(&spend(one, &[("a", HOUR_NS), ("b:{}", 2 * HOUR_NS)]).await, &[HOUR_NS, 2 * HOUR_NS]);
@@ -28,7 +28,7 @@ pub async fn spending(one: &dyn RateStore, two: &dyn RateStore) {
     assert_near(&spend(one, &[("a", 0)]).await, &[2 * HOUR_NS]);
     // The same key twice in one call counts twice.
     assert_near(&spend(two, &[("c", HOUR_NS), ("c", HOUR_NS)]).await, &[HOUR_NS, 2 * HOUR_NS]);
-    // What has taken its time is forgotten.
+    // Spending is forgotten once its time has passed.
     assert!(spend(one, &[("brief", 1_000_000)]).await[0] <= 1_000_000);
     loop {
         if spend(two, &[("brief", 0)]).await[0] == 0 {

@@ -27,7 +27,7 @@ const EMPTY_MAX_MS: u64 = 60 * 60 * 1000;
 pub struct MemoryHistoryLimits {
     /// Rooms with a history; default 100,000.
     pub rooms_max: usize,
-    /// Bytes, of messages and of what is kept with them; default 256 MiB.
+    /// Bytes of messages and of their bookkeeping; default 256 MiB.
     pub bytes_max: usize,
 }
 

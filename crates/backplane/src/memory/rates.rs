@@ -10,7 +10,7 @@ use crate::rates::{RateStore, Spending};
 /// Number of keys from which on those are removed that no longer matter.
 const SWEEP_AT: usize = 1024;
 
-/// Adds up what the nodes of one process count.
+/// Sums the counts of the nodes of one process.
 pub struct MemoryRateStore {
     /// For each key when everything has taken its time, in ns since `origin`.
     ends: Mutex<HashMap<String, u64>>,

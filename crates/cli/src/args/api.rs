@@ -9,7 +9,7 @@ use switchboard_dispatcher::SocketId;
 use super::lifetime::lifetime;
 use super::recipients::Recipients;
 
-/// How a command reaches the HTTP API, and what it prints.
+/// How a command reaches the HTTP API, and the form of its output.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Api {
     /// Address of the HTTP API of a node.

@@ -1,4 +1,4 @@
-//! The recipients of what a command sends.
+//! The recipients of a command's message.
 
 use clap::{ArgGroup, Args as ClapArgs};
 use switchboard_dispatcher::SocketId;

@@ -10,7 +10,7 @@ use switchboard_log::Printable;
 use crate::cmd::http;
 use crate::output::Failure;
 
-/// Longest time until the API answers, in addition to what a call itself waits.
+/// Longest time until the API answers, in addition to the wait of the call itself.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Environment variable with the key of the HTTP API.

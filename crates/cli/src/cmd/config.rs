@@ -11,7 +11,7 @@ use crate::args::ConfigCommand;
 use crate::output::Failure;
 use crate::streams::{print, print_error_line};
 
-/// Writes the file, and on stderr what to do with it.
+/// Writes the file, and its use on stderr.
 pub(crate) fn run(command: &ConfigCommand) -> Result<(), Failure> {
     let ConfigCommand::Init { file, force } = command;
     if file == Path::new("-") {

@@ -284,7 +284,7 @@ async fn every_query_of_the_dashboard_has_data_and_alerts_follow_an_outage() {
     let dashboard = dashboard();
     let all_have_data = async {
         for (title, query) in queries(&dashboard) {
-            // An annotation marks what is rare.
+            // An annotation marks rare events.
             let has_data = async || match title == "Restarts" {
                 true => prometheus.values(&query).await.is_empty(),
                 false => prometheus.values(&query).await.iter().any(|value| value.is_finite()),

@@ -1,4 +1,4 @@
-//! Clients of one Koji shard that make its member list long and do not read it: what the process holds and sends.
+//! Clients of one Koji shard that make its member list long and do not read it: memory and traffic of the process.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

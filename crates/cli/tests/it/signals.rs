@@ -289,7 +289,7 @@ async fn closing_the_terminal_of_the_server_stops_it() {
     assert_eq!(peer.closed().await.0, 1012);
 }
 
-/// What a terminal has shown so far.
+/// The output that a terminal has shown so far.
 fn shown(typescript: &str) -> String {
     String::from_utf8_lossy(&fs::read(typescript).unwrap_or_default()).into_owned()
 }

@@ -21,7 +21,7 @@ struct SecureServer {
     _scratch: Scratch,
 }
 
-/// Waits for what the server does by itself some seconds later.
+/// Waits for a change that the server makes by itself some seconds later.
 pub(crate) async fn eventually(event: &str, mut condition: impl AsyncFnMut() -> bool) {
     let reached = tokio::time::timeout(Duration::from_secs(100), async {
         while !condition().await {

@@ -42,7 +42,7 @@ impl RateKey {
     }
 }
 
-/// What happens to an event that exceeds the rate.
+/// The action on an event that exceeds the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RateAction {
@@ -169,7 +169,7 @@ impl RateRule {
         self.burst
     }
 
-    /// What happens to an event that exceeds the rate.
+    /// The action on an event that exceeds the rate.
     pub fn action(&self) -> RateAction {
         self.action
     }

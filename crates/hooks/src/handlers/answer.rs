@@ -1,4 +1,4 @@
-//! What a backend answers.
+//! The answer of a backend.
 
 use std::collections::BTreeMap;
 

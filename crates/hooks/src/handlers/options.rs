@@ -8,7 +8,7 @@ use crate::signature::SecretError;
 /// The event of a connecting client.
 pub const CONNECT: &str = "@connect";
 
-/// What happens to an event if its backend does not answer.
+/// The fate of an event if its backend does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnFailure {
     /// The client receives an error, or may not connect.
@@ -35,7 +35,7 @@ pub struct HandlerOptions {
     pub projects: Option<Vec<ProjectId>>,
     /// Headers of the handshake that a question contains, in lower case.
     pub headers: Vec<String>,
-    /// What happens if it does not answer.
+    /// The fate of an event if it does not answer.
     pub on_failure: OnFailure,
     /// Most calls that wait for an answer at the same time; further ones wait for their turn, within the time-out.
     pub in_flight_max: usize,

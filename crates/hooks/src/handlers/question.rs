@@ -1,4 +1,4 @@
-//! What a backend is asked.
+//! The question to a backend.
 
 use std::collections::BTreeMap;
 

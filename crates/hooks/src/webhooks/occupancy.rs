@@ -39,7 +39,7 @@ pub(crate) struct Occupancy {
 struct State {
     /// The members on this node of rooms that have some.
     members: HashMap<Room, usize>,
-    /// What to find out, and when.
+    /// A query of the occupancy, and its time.
     due: BTreeMap<(Instant, u64), (Room, Question)>,
     /// The check of a room without members on this node.
     checks: HashMap<Room, (Instant, u64)>,

@@ -32,7 +32,7 @@ pub(crate) struct Received {
     pub(crate) body: String,
 }
 
-/// What the backend does with a request.
+/// The reaction of the backend to a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Action {
     /// Answers with a status, further header lines, and a body.

@@ -1,4 +1,4 @@
-//! Finds out why a connection to Redis failed: what answers at its address.
+//! Finds the cause of a failed connection to Redis by probing its address.
 //!
 //! A server at its limit of clients, or in protected mode, sends its reason at once and closes. The driver writes
 //! first, so it sees a broken connection and not the reason. Other mistakes, such as TLS on one side only or another
@@ -46,7 +46,7 @@ fn is_clear(error: &RedisError) -> bool {
     error.is_connection_refusal() || error.code().is_some()
 }
 
-/// What the server sends by itself, or else after a `PING`.
+/// The bytes that the server sends by itself, or else after a `PING`.
 async fn read_greeting(host: &str, port: u16) -> io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect((host, port)).await?;
     let mut greeting = vec![0; BYTES_MAX];

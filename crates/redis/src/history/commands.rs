@@ -32,7 +32,7 @@ impl HistoryScripts {
         const LOG: &str = include_str!("scripts/log.lua");
         HistoryScripts {
             append: Script::new([LOG, include_str!("scripts/append.lua")].concat()),
-            // It frees memory, and writes only what is read.
+            // It frees memory, and writes only the values that it read.
             read: Script::allow_oom(&[LOG, include_str!("scripts/read.lua")].concat()),
         }
     }

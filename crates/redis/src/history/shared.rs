@@ -1,4 +1,4 @@
-//! What the history and the task of its connection share.
+//! State that the history and the task of its connection share.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -20,7 +20,7 @@ pub(super) struct HistoryShared {
     pub(super) receiver: OnceLock<Weak<dyn Receiver>>,
 }
 
-/// A connection, and what identifies the data behind it.
+/// A connection, and the identity of the data behind it.
 #[derive(Clone)]
 pub(super) struct Connected {
     pub(super) connection: RedisConnection,

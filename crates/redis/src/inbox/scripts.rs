@@ -52,7 +52,7 @@ pub(crate) fn inbox_call(script: &Script, names: &ProjectNames, more_keys: &[Str
     script.call(&keys, &[&[names.base().as_bytes()], args].concat())
 }
 
-/// How long the last message number is kept, in ms. Bounded by what Redis can add to its clock.
+/// How long the last message number is kept, in ms. Bounded by the largest number that Redis can add to its clock.
 pub(crate) fn retention_ms(age_max_ms: u64) -> u64 {
     age_max_ms.clamp(1, MS_MAX)
 }

@@ -1,4 +1,4 @@
--- Adds what a node has counted for a key of a rate rule.
+-- Adds the count of a node for a key of a rate rule.
 -- KEYS: the key. ARGV: the cost in µs. Returns how long everything that was counted takes from now, in µs.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]

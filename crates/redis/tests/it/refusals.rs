@@ -1,4 +1,4 @@
-//! Errors of a first connection: they name what the server answered.
+//! Errors of a first connection: they contain the server's answer.
 
 use switchboard_redis::{ConnectError, Options, Redis};
 use switchboard_testkit::{RedisServer, TestServer, redis::free_port, tls::TlsProxy};

@@ -64,7 +64,7 @@ impl IntoResponse for Output {
     }
 }
 
-/// What an endpoint may use: the app, as far as the key of the request allows.
+/// The context of an endpoint: the app, as far as the key of the request allows.
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) state: Arc<ApiState>,

@@ -12,7 +12,7 @@ use crate::reload_handle::Reloaded;
 #[serde(deny_unknown_fields)]
 pub(super) struct Reload {}
 
-/// What a reload has changed, as keys of settings without their values.
+/// The changes of a reload, as keys of settings without their values.
 #[derive(Serialize, ToSchema)]
 pub(super) struct ReloadResult {
     /// Changed settings that are in effect.

@@ -10,7 +10,7 @@ use switchboard::access::{AccessRequest, AccessRule, Rights};
 use super::error::InvalidSetting;
 use super::projects::Projects;
 
-/// What a client may do if no rights are set for its project.
+/// The rights of a client if its project has no setting for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Access {
@@ -20,7 +20,7 @@ pub enum Access {
     Tokens,
 }
 
-/// The settings that decide who can connect and what that is worth.
+/// The settings that decide which clients can connect, and their rights.
 pub(super) struct Exposure<'a> {
     pub(super) access: Option<Access>,
     /// The addresses for clients, with their keys.

@@ -11,10 +11,10 @@ use super::secret::Secrets;
 /// Shorter keys can be guessed.
 const KEY_BYTES_MIN: usize = 16;
 
-/// What precedes the hash of a key.
+/// The prefix of a key's hash.
 const HASH_PREFIX: &str = "sha256:";
 
-/// What a key of the HTTP API may do.
+/// The scopes of a key of the HTTP API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ApiScope {

@@ -1,4 +1,4 @@
-//! Errors of reading, in an operator's words: the key, its value, its source, and what is allowed.
+//! Errors of reading, in an operator's words: the key, its value, its source, and the allowed values.
 
 use super::annotated;
 use super::environment::{PREFIX, name_of};
@@ -63,7 +63,7 @@ fn show(key: &str, node: &Node) -> Option<String> {
     Some(shown)
 }
 
-/// Escapes what would break the line of an error.
+/// Escapes characters that would break the line of an error.
 fn escaped(character: char) -> impl Iterator<Item = char> {
     let plain = (!character.is_control()).then_some(character);
     let escaped = character.is_control().then(|| character.escape_default());

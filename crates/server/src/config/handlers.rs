@@ -57,7 +57,7 @@ pub struct HandlerBackend {
     pub ca_file: Option<PathBuf>,
 }
 
-/// What happens to an event without an answer.
+/// The fate of an event without an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Failure {

@@ -1,4 +1,4 @@
-//! Settings of webhooks: the endpoints, and the bounds of what waits for them.
+//! Settings of webhooks: the endpoints, and the bounds of their queues.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Settings that have no effect, because another one switches off what they belong to.
+//! Settings that have no effect, because another one switches off their feature.
 
 use toml::{Table, Value};
 

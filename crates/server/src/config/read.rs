@@ -21,7 +21,7 @@ pub(super) struct ReadError {
     pub(super) problem: ReadProblem,
 }
 
-/// What is wrong with a setting. None of the texts contains its value, which may be secret.
+/// The fault of a setting. None of the texts contains its value, which may be secret.
 #[derive(Debug)]
 pub(super) enum ReadProblem {
     /// The value is not of this type.
@@ -107,7 +107,7 @@ impl<'a> From<&'a Node> for Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Visits the value as what it is.
+    /// Visits the value in its own type.
     fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match self {
             Reader::Table(table) => {

@@ -68,7 +68,7 @@ impl Node {
     }
 }
 
-/// Sets `name`, and overrides what it was: sections are merged, anything else is replaced.
+/// Sets `name`, and overrides its value: sections are merged, anything else is replaced.
 pub(super) fn merge(table: &mut Table, name: String, newer: Node) {
     if let Some(older) = table.get_mut(&name)
         && let (Some(mut merged), Some(inner)) = (older.to_table(), newer.to_table())

@@ -1,4 +1,4 @@
-//! What is open here to whom, by protocol.
+//! Access to this server, by protocol: its address, and the clients that may connect.
 
 use switchboard::net::Origin;
 

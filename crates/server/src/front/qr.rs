@@ -29,7 +29,7 @@ pub(super) fn code(text: &str) -> Html {
 mod tests {
     use super::*;
 
-    /// What a reader finds in a picture with eight pixels for each module of the SVG.
+    /// The text that a reader decodes from a picture with eight pixels for each module of the SVG.
     fn read(svg: &str) -> String {
         const SCALE: usize = 8;
         let part =

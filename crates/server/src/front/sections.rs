@@ -67,7 +67,7 @@ fn users(visit: &Visit<'_>) -> Html {
     fill(front::USERS, &[("code", Html::text(code)), ("note", note(visit)), ("commands", commands)])
 }
 
-/// How a token is made, and a message sent, by somebody who can read the settings.
+/// How a reader of the settings makes a token and sends a message.
 fn commands(visit: &Visit<'_>) -> Html {
     let config = visit.config;
     if config.auth.jwt_secret.is_empty() || !config.api.is_on() {
@@ -84,7 +84,7 @@ fn needs_token(visit: &Visit<'_>) -> bool {
     !visit.config.is_open() && visit.config.auth.accepts_tokens()
 }
 
-/// What a client needs to be allowed what the code does, if not every client may do everything.
+/// The rights that the code needs, if clients are restricted.
 fn rights(visit: &Visit<'_>, label: &'static str, can: &'static str) -> Html {
     let config = visit.config;
     match (config.is_open(), needs_token(visit)) {

@@ -19,7 +19,7 @@ pub struct Metric {
     /// The name, beginning with `switchboard_` or, as in all programs, `process_`. It ends with the unit, and that of a
     /// counter with `_total`.
     pub name: &'static str,
-    /// What a process needs to have the metric.
+    /// The part of a process that has the metric.
     pub part: Part,
     /// The labels that divide it.
     pub labels: &'static [Label],
@@ -38,7 +38,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// What records a metric.
+/// The recorder of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Every node.

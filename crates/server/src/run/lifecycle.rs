@@ -13,7 +13,7 @@ use crate::apps::Mode;
 use crate::config::{Config, Origin};
 use crate::version::Version;
 
-/// The life of this process, as far as its log tells.
+/// The log lines about the life of this process.
 pub(super) struct Lifecycle {
     version: Version,
     began: Instant,
@@ -27,7 +27,7 @@ struct StopBegun {
     connections: usize,
 }
 
-/// What the line of the start shows.
+/// The fields of the log line at the start.
 pub(super) struct Start<'a> {
     pub(super) mode: Mode,
     pub(super) config: &'a Config,

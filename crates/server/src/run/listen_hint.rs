@@ -1,4 +1,4 @@
-//! What an operator can do about an address that cannot be listened on.
+//! Hints for the operator if an address cannot be listened on.
 
 use std::io::{Error, ErrorKind};
 use std::net::{SocketAddr, TcpListener};

@@ -1,4 +1,4 @@
-//! Who listens on a port, as far as the system tells: `/proc` of Linux. Elsewhere nothing is known.
+//! Finds the process that listens on a port, in `/proc` of Linux. Other systems do not show it.
 
 use std::fmt;
 use std::fs;

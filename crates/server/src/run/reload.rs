@@ -125,7 +125,7 @@ impl Reloader {
         Ok(Reloaded { applied: changed, needs_restart: waiting })
     }
 
-    /// Applies settings to the running server. Whatever can fail comes first, so that they are applied
+    /// Applies settings to the running server. Steps that can fail come first, so that they are applied
     /// together or not at all.
     fn apply(&self, next: &Config) -> Result<(), ReloadError> {
         let verifier = match next.auth != self.config.auth {

@@ -15,7 +15,7 @@ pub(super) struct Signals {
     has_terminal: bool,
 }
 
-/// What the signals ask for.
+/// The request of a signal.
 pub(super) struct Requests {
     /// The name of the first signal to stop.
     pub(super) stop: oneshot::Receiver<&'static str>,

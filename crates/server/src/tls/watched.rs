@@ -1,4 +1,4 @@
-//! The state of files that are read again and again, and what the log tells about it.
+//! The state of files that are read again and again, and the log lines about it.
 
 use std::error::Error;
 use std::path::Path;

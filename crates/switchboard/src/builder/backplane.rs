@@ -164,7 +164,7 @@ impl App {
         self
     }
 
-    /// Sets where nodes add up what they count for [rate rules](Self::with_rate_rules). Default: none, each node counts alone.
+    /// Sets the store that sums the counts of all nodes for [rate rules](Self::with_rate_rules). Default: none, each node counts alone.
     ///
     /// ```
     /// use std::sync::Arc;

@@ -219,7 +219,7 @@ fn is_peer_error(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// What a listener's connections share.
+/// State that a listener's connections share.
 struct ListenerContext {
     http: HttpService,
     tls: Option<Tls>,

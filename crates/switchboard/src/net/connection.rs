@@ -237,12 +237,12 @@ impl Connection {
         !self.deferred.is_empty() && self.deferred_bytes >= self.node().limits().message_bytes_max
     }
 
-    /// Returns true if nothing more is decoded before the flusher lane has sent what earlier messages caused.
+    /// Returns true if nothing more is decoded before the flusher lane has sent the frames that earlier messages caused.
     fn is_flush_due(&self) -> bool {
         self.flush_allowance == 0
     }
 
-    /// Waits until the flusher lane has sent what this connection's messages have queued for others.
+    /// Waits until the flusher lane has sent the frames that this connection's messages have queued for others.
     async fn wait_for_flush(&mut self) {
         self.flush_allowance = flush_allowance(self.node().limits());
         let flushed = self.node().extension::<Arc<Flushers>>().flushed();
@@ -269,7 +269,7 @@ impl Connection {
         self.connection_state().has_received.store(true, Ordering::Relaxed);
     }
 
-    /// Sends what is queued for this connection. Completes when it is closing.
+    /// Sends the frames that are queued for this connection. Completes when it is closing.
     fn poll_closing(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.stream.register(cx);
         self.send_pending(cx);
@@ -440,7 +440,7 @@ impl Connection {
         }
     }
 
-    /// Sends what the kernel has not accepted before, and registers the task to be woken when it accepts more.
+    /// Sends the bytes that the kernel did not accept before, and registers the task to be woken when it accepts more.
     fn send_pending(&mut self, cx: &mut Context<'_>) {
         if self.stream.has_accepted() {
             let _ = self.stream.poll_accepted(cx);

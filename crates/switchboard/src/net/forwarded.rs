@@ -17,7 +17,7 @@ pub enum ForwardedHeader {
     Forwarded,
 }
 
-/// What the trusted proxies report about a client.
+/// The report of the trusted proxies about a client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Reported {
     /// The client's address. With an error it is that of the outermost proxy with a readable address;

@@ -28,7 +28,7 @@ struct Address {
     usage: Arc<Usage>,
 }
 
-/// What the connections of one address use.
+/// The use of all connections of one address.
 #[derive(Default)]
 struct Usage {
     connections: AtomicUsize,

@@ -210,7 +210,7 @@ impl TlsPeer {
         Poll::Ready(Ok(()))
     }
 
-    /// Sends ciphertext, or keeps what the kernel does not accept.
+    /// Sends ciphertext, and keeps the bytes that the kernel does not accept.
     fn send_out(&self, session: &mut TlsSession, out: &[u8]) -> io::Result<()> {
         if out.is_empty() {
             return Ok(());

@@ -110,7 +110,7 @@ impl PeerStream {
         matches!(self, PeerStream::Tls(tls) if tls.has_unsent())
     }
 
-    /// Sends what was accepted and waits for the kernel.
+    /// Sends accepted bytes that wait for the kernel.
     pub(crate) fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<()> {
         match self {
             // The owner's next read fails as well and ends the connection.

@@ -1,6 +1,6 @@
-//! Access control: what a client may do, by the claim of its token and by the rule of its project.
+//! Access control: the rights of a client, by the claim of its token and by the rule of its project.
 //!
-//! [`Operation`] is the one table of what needs which right. A check happens on the node of the client, before anything
+//! [`Operation`] is the one table of operations and the rights that they need. A check happens on the node of the client, before anything
 //! is published. Only what the server does for a client is checked, never what a handler does by itself. While an app
 //! has neither a verifier nor a rule, everything is allowed, and a check is one load.
 
@@ -24,7 +24,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::errors::{Forbidden, MembershipError};
 use crate::node::rates;
 
-/// Replaces the rule, and lets every client leave what it may no longer be in.
+/// Replaces the rule, and ends memberships that it no longer allows.
 pub(crate) fn set_rule(node: &Arc<Node>, rule: Option<Arc<dyn AccessRule>>) {
     node.access.set_rule(rule);
     for session in node.sessions_if_started() {

@@ -1,4 +1,4 @@
-//! What is known of each client address, for as long as it matters.
+//! State of each client address, kept while it matters.
 //!
 //! An address is an IPv4 address or an IPv6 network of 64 bits. Idle addresses are removed every
 //! [`SWEEP_INTERVAL`] by the owner of the table, and earlier if there are many new ones, so the table does not

@@ -106,7 +106,7 @@ impl ConnectionInfo {
         self.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
-    /// Returns true if the client connects with `?sb=1`: it understands what Switchboard adds to its protocol.
+    /// Returns true if the client connects with `?sb=1`: it understands Switchboard's additions to its protocol.
     pub(crate) fn understands_extensions(&self) -> bool {
         self.raw_query().contains("sb=1") && self.query("sb").as_deref() == Some("1")
     }

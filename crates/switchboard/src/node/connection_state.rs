@@ -1,4 +1,4 @@
-//! What the framework keeps for a connection: handshake, protocol state, values set by handlers, pending
+//! The framework's state of a connection: handshake, protocol state, values set by handlers, pending
 //! requests.
 
 use std::any::Any;
@@ -27,7 +27,7 @@ pub(crate) type ProtocolState = Box<dyn Any + Send + Sync>;
 /// Values set by handlers, by key.
 pub(crate) type Values = HashMap<Box<str>, Arc<dyn Any + Send + Sync>>;
 
-/// What the framework keeps for a connection, stored in its [`Session`].
+/// The framework's state of a connection, stored in its [`Session`].
 pub(crate) struct ConnectionState {
     pub(crate) info: ConnectionInfo,
     protocol: ProtocolState,
@@ -59,7 +59,7 @@ pub(crate) struct ConnectionState {
     pub(crate) handlers: AtomicU32,
 }
 
-/// What waits for the client, or for the end of its connection.
+/// Callers that wait for the client, or for the end of its connection.
 #[derive(Default)]
 struct Waiting {
     /// Requests without a reply yet, by the id that the reply carries.
@@ -122,7 +122,7 @@ impl ConnectionState {
         self.grants.get_or_init(Box::default)
     }
 
-    /// What the session keeps to be resumed; `None` if it cannot be resumed and remembers nothing.
+    /// The state with which the session is resumed; `None` if it cannot be resumed and remembers nothing.
     pub(crate) fn resume(&self) -> Option<&ResumeState> {
         self.resume.get()
     }

@@ -7,10 +7,10 @@ use switchboard_hub::Session;
 
 use crate::node::system_events::HookSink;
 
-/// What a protocol keeps until the session ends; dropping it releases that.
+/// The protocol's resources of a session; dropping the value releases them.
 pub(crate) type Guard = Box<dyn Any + Send>;
 
-/// A session and what its end needs.
+/// A session, with the values that its end needs.
 pub(crate) struct EndingSession {
     pub(crate) session: Arc<Session>,
     pub(crate) guard: Option<Guard>,

@@ -14,7 +14,7 @@ use switchboard_hub::JoinError;
 pub struct Forbidden {
     /// The missing right.
     pub right: Right,
-    /// What it is about, as the text of a pattern, such as `#lobby`.
+    /// The resource, as the text of a pattern, such as `#lobby`.
     pub resource: String,
 }
 

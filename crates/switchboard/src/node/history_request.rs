@@ -190,7 +190,7 @@ pub(crate) fn is_excluded(session: &Session, except: &[Target]) -> bool {
     })
 }
 
-/// What the right to read is about: a Koji client names the room of a shard.
+/// The resource of the right to read: a Koji client names the room of a shard.
 fn resource_of(protocol: Protocol, room: &RoomName) -> Resource<'_> {
     match protocol {
         Protocol::Koji => Resource::Shard(&room[1..]),

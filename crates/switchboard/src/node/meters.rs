@@ -1,6 +1,6 @@
 //! Metrics of an app, through the `metrics` facade. A recorder must be installed before the app starts.
 //!
-//! Whatever is counted for one connection has the label `protocol`.
+//! A metric of single connections has the label `protocol`.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Rate rules: checks events and other operations of clients against the rules of the settings.
 //!
 //! While there are no rules, a check is one load and one branch. A rule that counts sockets keeps its number in the
-//! connection; all others share one [table](table). Nodes tell each other every [`SHARE_INTERVAL`] what they have counted, so a
+//! connection; all others share one [table](table). Nodes share their counts every [`SHARE_INTERVAL`], so a
 //! check never waits: a user can have one burst on each node before all nodes know.
 
 pub(crate) mod connection;
@@ -31,7 +31,7 @@ use crate::node::rates::rules::CompiledRules;
 use crate::node::rates::state::RateSubject;
 use crate::node::rates::table::RateTableKey;
 
-/// How often nodes share what they have counted.
+/// How often nodes share their counts.
 const SHARE_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A rule is exceeded.
@@ -216,7 +216,7 @@ impl Budgets<'_> {
     }
 }
 
-/// Shares with other nodes what this one has counted, and forgets keys that no longer matter.
+/// Shares this node's counts with other nodes, and forgets keys that no longer matter.
 pub(crate) async fn run(node: Arc<Node>) {
     let store = node.rate_store().cloned();
     node.rates.is_shared.store(store.is_some(), Ordering::Relaxed);
@@ -235,7 +235,7 @@ pub(crate) async fn run(node: Arc<Node>) {
     }
 }
 
-/// Shares what this node has counted. Without an answer it is forgotten: each node then counts alone.
+/// Shares this node's counts. Without an answer they are forgotten: each node then counts alone.
 async fn share(node: &Node, store: &dyn RateStore) {
     let (keys, spendings): (Vec<RateTableKey>, Vec<Spending>) = {
         let spent = node.rates.spent.take().into_iter();

@@ -1,7 +1,7 @@
 //! Revocation of tokens: a revoked token is refused, and sockets that it has logged in lose it as if it had expired.
 //!
 //! Every node knows all revocations. The node that revokes applies them first, then publishes them to the other nodes and
-//! stores them. Whatever fails is tried again every second. A node loads the stored revocations at its start and after a
+//! stores them. Failed steps are tried again every second. A node loads the stored revocations at its start and after a
 //! gap in the publications of other nodes.
 
 pub(crate) mod state;

@@ -1,5 +1,5 @@
 //! Keeps the rooms of this node complete when publications of their history were lost: reads the missing messages once for
-//! all members, delivers them, and announces to the members what is gone.
+//! all members, delivers them, and announces lost messages to the members.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub(crate) fn repair_all(node: &Arc<Node>) {
     });
 }
 
-/// Reads and delivers what a paused room has missed.
+/// Reads and delivers the messages that a paused room has missed.
 async fn fill(node: &Node, project: &ProjectId, room: &RoomName) {
     let mut pause = FIRST_PAUSE;
     for _ in 0..ATTEMPTS_MAX {

@@ -34,7 +34,7 @@ pub(super) struct Log {
     /// The number of the latest message.
     top: u64,
     messages: VecDeque<Message>,
-    /// What counts towards the bound of the room.
+    /// Bytes that count towards the bound of the room.
     size: u64,
     /// What the messages take in memory, roughly.
     bytes: usize,

@@ -1,4 +1,4 @@
-//! What a socket keeps when its connection breaks.
+//! The values that a socket keeps when its connection breaks.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,4 +1,4 @@
-//! What the client of a socket may do, and memberships that depend on it.
+//! The rights of a socket's client, and memberships that depend on them.
 
 use switchboard_event::{Resource, Right, Target};
 

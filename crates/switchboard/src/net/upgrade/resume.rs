@@ -143,7 +143,7 @@ impl ResumeRequest<'_> {
     }
 }
 
-/// Connects a session with a new stream, and queues what the client is to receive first.
+/// Connects a session with a new stream, and queues the first frames for the client.
 async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport>) -> Socket {
     let node = app.node();
     let state = ConnectionState::of(session);

@@ -121,7 +121,7 @@ impl Grants {
         hub.leave(session, target)
     }
 
-    /// Replaces the claim. Returns what the client has left, because it may no longer be in it.
+    /// Replaces the claim. Returns the memberships that it ended.
     pub(crate) fn replace_claim(
         &self,
         control: &AccessControl,
@@ -134,7 +134,7 @@ impl Grants {
         state.leave_lost(control, hub, session)
     }
 
-    /// Leaves what the client may no longer be in, and returns it.
+    /// Ends the memberships that the client may no longer have, and returns them.
     pub(crate) fn leave_lost(
         &self,
         control: &AccessControl,

@@ -3,7 +3,7 @@
 use switchboard_event::{ProjectId, Resource, Right, Rights, UserId};
 use switchboard_hub::Session;
 
-/// Somebody whose rights are checked: a client that is connected, or one that is about to connect.
+/// The subject of a check: a client that is connected, or one that is about to connect.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     pub(crate) project: &'a ProjectId,
@@ -42,7 +42,7 @@ impl<F: Fn(&AccessRequest<'_>) -> bool + Send + Sync + 'static> AccessRule for F
     }
 }
 
-/// What a client wants to do.
+/// The operation that a client requests.
 pub struct AccessRequest<'a> {
     subject: Subject<'a>,
     right: Right,
@@ -77,7 +77,7 @@ impl<'a> AccessRequest<'a> {
         self.right
     }
 
-    /// What the right is about.
+    /// The resource of the right.
     pub fn resource(&self) -> Resource<'a> {
         self.resource
     }

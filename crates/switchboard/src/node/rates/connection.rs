@@ -1,4 +1,4 @@
-//! What a connection keeps for rate rules: the rules of the names that it uses, its own budgets, and its keys.
+//! The state of a connection for rate rules: the rules of the names that it uses, its own budgets, and its keys.
 
 use std::sync::{Mutex, MutexGuard};
 
@@ -37,7 +37,7 @@ impl ConnectionRates {
 }
 
 impl ConnectionRateState {
-    /// Forgets what was about earlier rules.
+    /// Forgets the state of earlier rules.
     pub(crate) fn renew(&mut self, rules: &CompiledRules) {
         if self.version != rules.version {
             *self = ConnectionRateState { version: rules.version, ..ConnectionRateState::default() };

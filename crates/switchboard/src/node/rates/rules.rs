@@ -17,7 +17,7 @@ pub(crate) struct CompiledRules {
     pub(crate) count_users: bool,
 }
 
-/// A rule with what is computed from it.
+/// A rule with the values that are computed from it.
 pub(crate) struct CompiledRule {
     pub(crate) per: RateKey,
     pub(crate) action: RateAction,

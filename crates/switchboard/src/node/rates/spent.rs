@@ -1,4 +1,4 @@
-//! What this node has counted since it last told the other nodes.
+//! This node's counts since it last shared them.
 
 use std::collections::HashMap;
 use std::sync::Mutex;

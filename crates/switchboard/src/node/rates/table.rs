@@ -94,7 +94,7 @@ impl RateTable {
         }
     }
 
-    /// Raises the use of a key to what all nodes have counted together.
+    /// Raises the use of a key to the sum of all nodes.
     pub(crate) fn raise(&self, key: RateTableKey, until_ns: u64) {
         if let Some(cell) = self.stripe(key).get_mut(&key) {
             cell.0 = cell.0.max(until_ns);

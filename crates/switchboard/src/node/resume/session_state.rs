@@ -1,4 +1,4 @@
-//! What a session keeps so that it can be resumed.
+//! The state with which a session is resumed.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -15,7 +15,7 @@ pub(crate) const REMEMBERED_BYTES_MAX: usize = 4096;
 /// Most bytes of replies that are kept for one detached session.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 
-/// What a session keeps so that it can be resumed. One pointer in sessions that cannot.
+/// The state with which a session is resumed. One pointer in sessions that cannot.
 #[derive(Default)]
 pub(crate) struct ResumeState {
     /// The client has a ticket.

@@ -13,7 +13,7 @@ const ID_LEN: usize = 16;
 const CLAIM_LEN: usize = ID_LEN + 4;
 const TICKET_LEN: usize = CLAIM_LEN + 32;
 
-/// What a ticket claims. [`TicketKey::verify`] checks it.
+/// The claims of a ticket. [`TicketKey::verify`] checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ticket {
     pub(crate) session: SocketId,
@@ -64,7 +64,7 @@ fn decode(text: &str) -> Option<[u8; TICKET_LEN]> {
     (len == TICKET_LEN).then_some(bytes)
 }
 
-/// What the signature covers.
+/// The bytes that the signature covers.
 fn signed(claim: &[u8], project: &ProjectId) -> Vec<u8> {
     [claim, project.as_bytes()].concat()
 }
