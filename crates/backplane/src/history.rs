@@ -50,7 +50,7 @@ impl RoomMessage<'_> {
 
 /// The outcome of an append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Appended {
+pub enum AppendOutcome {
     /// The message has its position, and was passed to `deliver`.
     Delivered,
     /// The message will be numbered and published to all nodes, to this one too.
@@ -120,7 +120,7 @@ pub struct HistoryUsage {
 
 /// Keeps the recent messages of rooms. Every implementation passes the same contract tests.
 pub trait History: Send + Sync + 'static {
-    /// Called once by each node, before any other method. Messages with the outcome [`Appended::Queued`] are passed to
+    /// Called once by each node, before any other method. Messages with the outcome [`AppendOutcome::Queued`] are passed to
     /// `receiver` as [`Content::Event`](crate::Content::Event) with a position, in the order of their numbers.
     fn start(&self, _receiver: Weak<dyn Receiver>) {}
 
@@ -131,7 +131,7 @@ pub trait History: Send + Sync + 'static {
         message: RoomMessage<'_>,
         limits: &HistoryLimits,
         deliver: &mut dyn FnMut(Position),
-    ) -> Appended;
+    ) -> AppendOutcome;
 
     /// Reads at most `limit` messages of a room, and where the history begins and ends. A room without a history gets
     /// one, without messages, so that the reader has a position.
@@ -160,7 +160,7 @@ pub trait History: Send + Sync + 'static {
     /// Removes the history of a room. The next message begins an epoch.
     fn clear<'a>(&'a self, project: &'a ProjectId, room: &'a RoomName) -> BackplaneFuture<'a, ()>;
 
-    /// Returns true if messages with the outcome [`Appended::Queued`] may be lost on their way to a node. The node then
+    /// Returns true if messages with the outcome [`AppendOutcome::Queued`] may be lost on their way to a node. The node then
     /// reads them from the history.
     fn has_holes(&self) -> bool {
         false

@@ -29,7 +29,8 @@ pub use backplane::Backplane;
 pub use bus::{Bus, Content, IfUnreached, Publication, PublishError, Receiver};
 pub use future::{BackplaneError, BackplaneFuture, BoxFuture};
 pub use history::{
-    Appended, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RecordedMessage, RoomMessage,
+    AppendOutcome, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RecordedMessage,
+    RoomMessage,
 };
 pub use history_rules::{HistoryRule, HistoryRules, RoomPatternError};
 pub use idempotency::{

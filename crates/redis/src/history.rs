@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 
 use redis::Value;
 use switchboard_backplane::{
-    Appended, BackplaneError, BackplaneFuture, BoxFuture, Content, History, HistoryLimits, HistoryPage,
+    AppendOutcome, BackplaneError, BackplaneFuture, BoxFuture, Content, History, HistoryLimits, HistoryPage,
     HistoryRange, Publication, Receiver, RoomMessage,
 };
 use switchboard_event::{Audience, OverflowPolicy, Position, ProjectId, RoomName, Target};
@@ -69,20 +69,20 @@ impl History for RedisHistory {
         message: RoomMessage<'_>,
         limits: &HistoryLimits,
         _: &mut dyn FnMut(Position),
-    ) -> Appended {
+    ) -> AppendOutcome {
         let RoomMessage { project, room, except, event } = message;
         let audience = Audience { to: vec![Target::Room(room.clone())], except: except.to_vec() };
         let content = Content::Event { event: event.clone(), policy: OverflowPolicy::Live, position: None };
         let publication = Publication { project: project.clone(), audience, content };
         let for_bridge = self.shared.bus.is_bridged(project).then(|| publication.clone());
         if !self.shared.queue.push(publication, room, *limits, message.size()) {
-            return Appended::Unavailable;
+            return AppendOutcome::Unavailable;
         }
         // The script publishes to Switchboard nodes only. If the queue is full, original servers miss the message.
         if let Some(publication) = for_bridge {
             let _ = self.shared.bus.publish_to_bridge(&publication);
         }
-        Appended::Queued
+        AppendOutcome::Queued
     }
 
     fn read<'a>(

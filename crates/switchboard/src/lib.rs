@@ -76,7 +76,7 @@ pub mod access {
 /// with several nodes pass a backplane to [`App::with_backplane`]; the crate `switchboard-redis` has one.
 pub mod backplane {
     pub use switchboard_backplane::{
-        Appended, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content,
+        AppendOutcome, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content,
         History, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits, InboxPage, LocalBus,
         MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease, Publication,
         PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId, ReportSink, Revocation,

@@ -4,12 +4,12 @@
 //! frame or message is buffered, in an allocation that is freed when it is complete.
 
 mod header;
-mod item;
+mod message;
 mod partial;
 mod unmask;
 
 pub use header::Limits;
-pub use item::{Item, MessageBytes};
+pub use message::{Message, MessageBytes};
 
 use crate::close::CloseCode;
 use crate::error::ProtocolError;
@@ -34,17 +34,17 @@ impl Decoder {
         Decoder { limits, partial: None, frames: 0, closed: false }
     }
 
-    /// Takes the next item off the front of `input`; `None` when the input is used up. An incomplete item is
+    /// Takes the next message or control frame off the front of `input`; `None` when the input is used up. An incomplete message is
     /// buffered for the next call. Input after a close frame is ignored. After an error the decoder must not be
     /// used again.
-    pub fn next<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Item<'a>>, ProtocolError> {
+    pub fn next<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Message<'a>>, ProtocolError> {
         if self.closed {
             *input = &mut [];
         }
         while !input.is_empty() {
             if self.partial.as_ref().is_some_and(|partial| partial.frame.is_some()) {
                 match self.continue_frame(input)? {
-                    Some(item) => return Ok(Some(item)),
+                    Some(message) => return Ok(Some(message)),
                     None => continue,
                 }
             }
@@ -57,9 +57,9 @@ impl Decoder {
             }
             self.begin_frame(header);
             if header.len == 0
-                && let Some(item) = self.continue_frame(input)?
+                && let Some(message) = self.continue_frame(input)?
             {
-                return Ok(Some(item));
+                return Ok(Some(message));
             }
         }
         Ok(None)
@@ -127,11 +127,15 @@ impl Decoder {
     }
 
     /// Decodes a complete frame: a control frame or an unfragmented message.
-    fn complete_frame<'a>(&mut self, header: Header, payload: &'a [u8]) -> Result<Item<'a>, ProtocolError> {
+    fn complete_frame<'a>(
+        &mut self,
+        header: Header,
+        payload: &'a [u8],
+    ) -> Result<Message<'a>, ProtocolError> {
         match header.opcode {
             OpCode::Text if std::str::from_utf8(payload).is_err() => Err(ProtocolError::NotUtf8),
-            OpCode::Text => Ok(Item::Text(MessageBytes::Borrowed(payload))),
-            OpCode::Binary => Ok(Item::Binary(MessageBytes::Borrowed(payload))),
+            OpCode::Text => Ok(Message::Text(MessageBytes::Borrowed(payload))),
+            OpCode::Binary => Ok(Message::Binary(MessageBytes::Borrowed(payload))),
             _ => self.control_frame(header.opcode, MessageBytes::Borrowed(payload)),
         }
     }
@@ -140,13 +144,13 @@ impl Decoder {
         &mut self,
         opcode: OpCode,
         payload: MessageBytes<'a>,
-    ) -> Result<Item<'a>, ProtocolError> {
+    ) -> Result<Message<'a>, ProtocolError> {
         match opcode {
-            OpCode::Ping => Ok(Item::Ping(payload)),
-            OpCode::Pong => Ok(Item::Pong(payload)),
+            OpCode::Ping => Ok(Message::Ping(payload)),
+            OpCode::Pong => Ok(Message::Pong(payload)),
             _ => {
                 self.closed = true;
-                decode_close(&payload).map(Item::Close)
+                decode_close(&payload).map(Message::Close)
             }
         }
     }
@@ -160,9 +164,9 @@ impl Decoder {
         partial.frame = Some(PartialFrame::new(header));
     }
 
-    /// Takes the available payload of the partial frame. Returns an item if that completes a control frame or a
+    /// Takes the available payload of the partial frame. Returns a message if that completes a control frame or a
     /// message.
-    fn continue_frame<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Item<'a>>, ProtocolError> {
+    fn continue_frame<'a>(&mut self, input: &mut &'a mut [u8]) -> Result<Option<Message<'a>>, ProtocolError> {
         let partial = self.partial.as_mut().expect("the caller has checked that a frame is partial");
         let frame = partial.frame.as_mut().expect("the caller has checked that a frame is partial");
         let piece = frame.take_piece(input);
@@ -176,7 +180,7 @@ impl Decoder {
             return Ok(None);
         }
         let PartialFrame { header, control, .. } = partial.frame.take().expect("it is used above");
-        let item = if header.is_control() {
+        let message = if header.is_control() {
             Some(self.control_frame(header.opcode, MessageBytes::Owned(control.into()))?)
         } else if header.fin {
             let message = partial.message.take().expect("it is used above");
@@ -185,7 +189,7 @@ impl Decoder {
             None
         };
         self.shrink();
-        Ok(item)
+        Ok(message)
     }
 
     fn partial(&mut self) -> &mut Partial {
@@ -226,43 +230,43 @@ mod tests {
         crate::frame::masked(first, payload, [0x12, 0x34, 0x56, 0x78])
     }
 
-    /// Decoded items with owned bytes, which outlive the buffer.
-    fn own(item: Item<'_>) -> Item<'static> {
+    /// Decoded messages with owned bytes, which outlive the buffer.
+    fn own(message: Message<'_>) -> Message<'static> {
         let keep = |payload: MessageBytes<'_>| MessageBytes::Owned(payload.into_bytes());
-        match item {
-            Item::Text(payload) => Item::Text(keep(payload)),
-            Item::Binary(payload) => Item::Binary(keep(payload)),
-            Item::Ping(payload) => Item::Ping(keep(payload)),
-            Item::Pong(payload) => Item::Pong(keep(payload)),
-            Item::Close(close) => Item::Close(close),
+        match message {
+            Message::Text(payload) => Message::Text(keep(payload)),
+            Message::Binary(payload) => Message::Binary(keep(payload)),
+            Message::Ping(payload) => Message::Ping(keep(payload)),
+            Message::Pong(payload) => Message::Pong(keep(payload)),
+            Message::Close(close) => Message::Close(close),
         }
     }
 
-    fn decode_in(bytes: &[u8], cut: usize, limits: Limits) -> Result<Vec<Item<'static>>, ProtocolError> {
+    fn decode_in(bytes: &[u8], cut: usize, limits: Limits) -> Result<Vec<Message<'static>>, ProtocolError> {
         let mut decoder = Decoder::new(limits);
-        let mut items = Vec::new();
+        let mut messages = Vec::new();
         for chunk in bytes.chunks(cut.max(1)) {
             let mut chunk = chunk.to_vec();
             let mut input = &mut chunk[..];
-            while let Some(item) = decoder.next(&mut input)? {
-                items.push(own(item));
+            while let Some(message) = decoder.next(&mut input)? {
+                messages.push(own(message));
             }
         }
-        Ok(items)
+        Ok(messages)
     }
 
-    fn decode(bytes: &[u8]) -> Result<Vec<Item<'static>>, ProtocolError> {
+    fn decode(bytes: &[u8]) -> Result<Vec<Message<'static>>, ProtocolError> {
         decode_in(bytes, usize::MAX, Limits::default())
     }
 
-    fn text(text: &str) -> Item<'static> {
-        Item::Text(MessageBytes::Owned(Bytes::copy_from_slice(text.as_bytes())))
+    fn text(text: &str) -> Message<'static> {
+        Message::Text(MessageBytes::Owned(Bytes::copy_from_slice(text.as_bytes())))
     }
 
     #[test]
     fn fragments_are_assembled_around_control_frames() {
         let bytes = [frame(0x01, b"Hel"), frame(0x89, b"?"), frame(0x00, b""), frame(0x80, b"lo")].concat();
-        let ping = Item::Ping(MessageBytes::Borrowed(b"?"));
+        let ping = Message::Ping(MessageBytes::Borrowed(b"?"));
         assert_eq!(decode(&bytes).unwrap(), [ping, text("Hello")]);
     }
 
@@ -271,7 +275,10 @@ mod tests {
         let mut bytes = frame(0x81, b"hello");
         let mut input = &mut bytes[..];
         let mut decoder = Decoder::new(Limits::default());
-        assert!(matches!(decoder.next(&mut input), Ok(Some(Item::Text(MessageBytes::Borrowed(b"hello"))))));
+        assert!(matches!(
+            decoder.next(&mut input),
+            Ok(Some(Message::Text(MessageBytes::Borrowed(b"hello"))))
+        ));
         assert!(decoder.partial.is_none());
     }
 
@@ -330,7 +337,7 @@ mod tests {
     #[test]
     fn input_after_a_close_frame_is_ignored() {
         let bytes = [frame(0x88, b"\x03\xe8bye"), frame(0x81, b"x"), vec![0xff; 10]].concat();
-        assert_eq!(decode(&bytes).unwrap(), [Item::Close(Some((CloseCode::NORMAL, "bye".into())))]);
+        assert_eq!(decode(&bytes).unwrap(), [Message::Close(Some((CloseCode::NORMAL, "bye".into())))]);
     }
 
     #[test]
@@ -391,7 +398,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_split_yields_the_same_items(frames in proptest::collection::vec(any_frame(), 1..6), cut in 1_usize..64) {
+        fn every_split_yields_the_same_messages(frames in proptest::collection::vec(any_frame(), 1..6), cut in 1_usize..64) {
             let bytes = frames.concat();
             let whole = decode(&bytes).unwrap();
             prop_assert_eq!(decode_in(&bytes, cut, Limits::default()).unwrap(), whole);

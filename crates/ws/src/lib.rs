@@ -13,5 +13,5 @@ mod error;
 mod utf8;
 
 pub use close::CloseCode;
-pub use decode::{Decoder, Item, Limits, MessageBytes};
+pub use decode::{Decoder, Limits, Message, MessageBytes};
 pub use error::ProtocolError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use switchboard_event::{Event, Payload, Position, ProjectId, RoomName, SocketId, Target};
 
 use super::support::{name, until};
-use crate::{Appended, History, HistoryLimits, HistoryPage, HistoryRange, RecordedMessage, RoomMessage};
+use crate::{AppendOutcome, History, HistoryLimits, HistoryPage, HistoryRange, RecordedMessage, RoomMessage};
 
 /// The history of one room.
 struct Room<'a> {
@@ -32,8 +32,12 @@ impl<'a> Room<'a> {
         let message = RoomMessage { project: &self.project, room: &self.room, except, event: &event };
         let mut delivered = None;
         let appended = self.history.append(message, &self.limits, &mut |position| delivered = Some(position));
-        assert_ne!(appended, Appended::Unavailable);
-        assert_eq!(appended == Appended::Delivered, delivered.is_some(), "it is delivered at once or later");
+        assert_ne!(appended, AppendOutcome::Unavailable);
+        assert_eq!(
+            appended == AppendOutcome::Delivered,
+            delivered.is_some(),
+            "it is delivered at once or later"
+        );
         self.history.settled().await;
         if let Some(position) = delivered {
             assert_eq!(self.top().await, position);

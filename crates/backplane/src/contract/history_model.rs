@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use switchboard_event::{Epoch, Event, Payload, ProjectId, RoomName};
 
 use super::support::name;
-use crate::{Appended, History, HistoryLimits, HistoryPage, HistoryRange, RoomMessage};
+use crate::{AppendOutcome, History, HistoryLimits, HistoryPage, HistoryRange, RoomMessage};
 
 const STEPS: usize = 600;
 
@@ -87,7 +87,7 @@ impl Run<'_> {
         let sent = Event { name: name(&event), data, sender: None, time_ms: 0 };
         let room_name: RoomName = name(room);
         let message = RoomMessage { project: &self.project, room: &room_name, except: &[], event: &sent };
-        assert_ne!(self.history.append(message, &LIMITS, &mut |_| ()), Appended::Unavailable);
+        assert_ne!(self.history.append(message, &LIMITS, &mut |_| ()), AppendOutcome::Unavailable);
         self.history.settled().await;
         self.rooms.entry(room).or_default().append(event, size);
     }

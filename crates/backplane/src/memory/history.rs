@@ -14,7 +14,7 @@ use switchboard_event::{Position, ProjectId, RoomName};
 use self::log::{Log, RoomLog};
 use crate::future::{BackplaneFuture, reply};
 use crate::history::{
-    Appended, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RoomMessage,
+    AppendOutcome, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RoomMessage,
 };
 
 const STRIPES: usize = 64;
@@ -165,11 +165,11 @@ impl History for MemoryHistory {
         message: RoomMessage<'_>,
         limits: &HistoryLimits,
         deliver: &mut dyn FnMut(Position),
-    ) -> Appended {
+    ) -> AppendOutcome {
         self.with_log(message.project, message.room, |log, now_ms| {
             deliver(log.append(&message, limits, now_ms));
         });
-        Appended::Delivered
+        AppendOutcome::Delivered
     }
 
     fn read<'a>(

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use switchboard_backplane::{
-    Appended, Content, HistoryPage, IfUnreached, Publication, RecordedMessage, RoomMessage,
+    AppendOutcome, Content, HistoryPage, IfUnreached, Publication, RecordedMessage, RoomMessage,
 };
 use switchboard_event::{Audience, OverflowPolicy, Parcel, Position, ProjectId, RoomName, Target};
 
@@ -50,16 +50,17 @@ impl Hub {
             let _ = self.publish_to_others(project, audience, content, IfUnreached::Ignore);
         });
         let stats = &self.delivery.stats;
-        let counter = if appended == Appended::Unavailable { &stats.unrecorded } else { &stats.recorded };
+        let counter =
+            if appended == AppendOutcome::Unavailable { &stats.unrecorded } else { &stats.recorded };
         counter.fetch_add(1, Ordering::Relaxed);
         match appended {
-            Appended::Delivered => Some(delivered),
+            AppendOutcome::Delivered => Some(delivered),
             // The sockets that will receive it, unless they leave before it is numbered.
-            Appended::Queued => {
+            AppendOutcome::Queued => {
                 let queued = self.members(project, audience).len();
                 Some(Delivered { queued, ..Delivered::default() })
             }
-            Appended::Unavailable => None,
+            AppendOutcome::Unavailable => None,
         }
     }
 

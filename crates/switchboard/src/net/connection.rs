@@ -21,7 +21,7 @@ use switchboard_hub::{Flushed, Outbox, Session};
 use switchboard_log::{limited, limited_by, printable, printable_error, with_causes};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
-use switchboard_ws::{Decoder, Item, ProtocolError};
+use switchboard_ws::{Decoder, Message, ProtocolError};
 
 use crate::api::socket::Socket;
 use crate::net::buffers::with_buffers;
@@ -303,8 +303,8 @@ impl Connection {
                 break;
             }
             let len = input.len();
-            let item = match self.decoder.next(&mut input) {
-                Ok(item) => item,
+            let message = match self.decoder.next(&mut input) {
+                Ok(message) => message,
                 Err(error) => return self.close_invalid(&error),
             };
             self.flush_allowance = self.flush_allowance.saturating_sub((len - input.len()) as u32);
@@ -315,8 +315,8 @@ impl Connection {
                 Ok(_) => {}
                 Err(error) => return self.close_over_limit(&error),
             }
-            let Some(item) = item else { return };
-            self.handle_item(item, started);
+            let Some(message) = message else { return };
+            self.handle_message(message, started);
             if input.is_empty() {
                 return;
             }
@@ -338,23 +338,23 @@ impl Connection {
     }
 
     /// Handles a message or a control frame.
-    fn handle_item(&mut self, item: Item<'_>, started: Instant) {
-        let (opcode, payload) = match item {
-            Item::Text(payload) => (OpCode::Text, payload),
-            Item::Binary(payload) => (OpCode::Binary, payload),
-            Item::Ping(payload) => {
+    fn handle_message(&mut self, message: Message<'_>, started: Instant) {
+        let (opcode, payload) = match message {
+            Message::Text(payload) => (OpCode::Text, payload),
+            Message::Binary(payload) => (OpCode::Binary, payload),
+            Message::Ping(payload) => {
                 let pong = frame::encode(OpCode::Pong, &payload);
                 self.node().hub().deliver_ahead(self.session(), &pong);
                 return;
             }
-            Item::Pong(payload) => {
+            Message::Pong(payload) => {
                 received_pong(self.node(), self.session(), &payload);
                 if inbox::acknowledge(self.node(), self.session(), &payload) {
                     self.input_limits.give_back_frame();
                 }
                 return;
             }
-            Item::Close(close) => {
+            Message::Close(close) => {
                 let (code, reason) = close.unwrap_or((CloseCode::NO_STATUS, String::new()));
                 self.close.is_peer_closed = true;
                 return self.queue_close(code, &reason);

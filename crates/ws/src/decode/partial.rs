@@ -1,7 +1,7 @@
 //! Input that is buffered until it is complete: a header, a frame, a message.
 
 use super::header::Header;
-use super::item::{Item, MessageBytes};
+use super::message::{Message, MessageBytes};
 use super::unmask::unmask_front;
 use crate::error::ProtocolError;
 use crate::utf8::Utf8;
@@ -91,11 +91,11 @@ impl PartialMessage {
     }
 
     /// The complete message.
-    pub(super) fn finish(self) -> Result<Item<'static>, ProtocolError> {
+    pub(super) fn finish(self) -> Result<Message<'static>, ProtocolError> {
         if self.is_text && !self.utf8.is_whole() {
             return Err(ProtocolError::NotUtf8);
         }
         let payload = MessageBytes::Owned(self.bytes.into());
-        Ok(if self.is_text { Item::Text(payload) } else { Item::Binary(payload) })
+        Ok(if self.is_text { Message::Text(payload) } else { Message::Binary(payload) })
     }
 }

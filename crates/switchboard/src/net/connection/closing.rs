@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
 
 use switchboard_log::{limited, limited_by, printable};
-use switchboard_ws::Item;
+use switchboard_ws::Message;
 use switchboard_ws::close::CloseCode;
 
 use super::Connection;
@@ -76,15 +76,15 @@ impl Connection {
     /// exceeds its limits.
     fn look_for_close(&mut self, mut input: &mut [u8]) -> Option<bool> {
         while !self.close.is_input_ignored {
-            let Ok(item) = self.decoder.next(&mut input) else {
+            let Ok(message) = self.decoder.next(&mut input) else {
                 self.close.is_input_ignored = true;
                 return None;
             };
             if self.input_limits.count_frames(&mut self.decoder, self.socket.node()).is_err() {
                 return Some(false);
             }
-            match item {
-                Some(Item::Close(_)) => return Some(true),
+            match message {
+                Some(Message::Close(_)) => return Some(true),
                 Some(_) => {}
                 None => return None,
             }

@@ -1,4 +1,4 @@
-//! The items that the decoder returns.
+//! The messages that the decoder returns.
 
 use std::ops::Deref;
 
@@ -8,7 +8,7 @@ use crate::close::CloseCode;
 
 /// A message or control frame of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Item<'a> {
+pub enum Message<'a> {
     /// A complete message of valid UTF-8.
     Text(MessageBytes<'a>),
     /// A complete binary message.
