@@ -11,6 +11,7 @@ mod check;
 mod clients;
 mod closed_pipes;
 mod command;
+mod demo;
 mod disconnect;
 mod exposure;
 mod front_page;
@@ -31,6 +32,7 @@ mod refusals;
 mod revocations;
 #[cfg(target_os = "linux")]
 mod service_manager;
+mod settings;
 mod shard_attack;
 mod signals;
 mod support;

@@ -1,7 +1,9 @@
 //! Tests of the framework over real sockets.
 
+mod arguments;
 mod audiences;
 mod bad_input;
+mod connection_info;
 mod embedding;
 mod emit_tokens;
 mod flow_control;
@@ -33,6 +35,7 @@ mod revocations;
 mod rights;
 mod rights_over_time;
 mod rooms;
+mod router_mistakes;
 mod shutdown;
 mod support;
 mod tls;

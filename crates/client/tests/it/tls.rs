@@ -1,7 +1,5 @@
 //! The client over TLS. TLS is terminated in front of a real server, as by a proxy.
 
-#![cfg(feature = "tls")]
-
 use std::error::Error;
 
 use serde_json::{Value, json};
