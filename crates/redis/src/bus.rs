@@ -5,7 +5,6 @@ mod many_users;
 mod outbound;
 mod publish_queue;
 mod recent_stamps;
-mod route;
 mod subscriber;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -7,7 +7,6 @@ pub(crate) mod handler;
 pub(crate) mod hooks;
 pub(crate) mod middleware;
 pub(crate) mod plugin;
-pub(crate) mod poll;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod router;

@@ -1,12 +1,16 @@
-//! Handlers: async functions whose arguments are extractors.
+//! Handlers: async functions whose arguments are extractors. A handler's future is polled once by the caller, then in a
+//! task of its own if it is not ready.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use futures_util::FutureExt;
 
 use crate::api::setup::Setup;
+use crate::node::tasks::Panic;
 use crate::routing::argument::Argument;
 use crate::routing::reply::{IntoResponse, Response};
 use crate::routing::request::Request;
@@ -130,6 +134,25 @@ impl_handler!(KA A, KB B, KC C, KD D, KE E);
 impl_handler!(KA A, KB B, KC C, KD D, KE E, KG G);
 impl_handler!(KA A, KB B, KC C, KD D, KE E, KG G, KH H);
 impl_handler!(KA A, KB B, KC C, KD D, KE E, KG G, KH H, KI I);
+
+/// Polls a future once; `None` if it is pending. It is not woken: the next poll registers a waker.
+pub(crate) fn poll_once(future: &mut ResponseFuture) -> Option<Result<Response, Panic>> {
+    match catch_panic(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
+        Ok(Poll::Ready(response)) => Some(Ok(response)),
+        Ok(Poll::Pending) => None,
+        Err(panic) => Some(Err(panic)),
+    }
+}
+
+/// Runs a future to completion.
+pub(crate) async fn run_to_end(future: ResponseFuture) -> Result<Response, Panic> {
+    AssertUnwindSafe(future).catch_unwind().await
+}
+
+/// Calls application code and catches its panic.
+pub(crate) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Panic> {
+    catch_unwind(AssertUnwindSafe(call))
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,8 +7,7 @@ use crate::api::setup::Setup;
 use crate::api::socket::Socket;
 use crate::node::system_events::{IN_SEND_HOOK, SystemEvent, system_event_names};
 use crate::node::tasks::{Panic, Tasks, panic_message};
-use crate::routing::handler::{AnyHandler, ResponseFuture};
-use crate::routing::poll::{catch_panic, poll_once, run_to_end};
+use crate::routing::handler::{AnyHandler, ResponseFuture, catch_panic, poll_once, run_to_end};
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 
