@@ -35,6 +35,18 @@ impl Node {
     }
 }
 
+/// Serves each node; its clients join `#lobby`.
+async fn serve_lobby(nodes: &[Node]) -> Vec<TestServer> {
+    let mut servers = Vec::new();
+    for node in nodes {
+        let app = node.app().on("@connection", async |socket: Socket| {
+            let _ = socket.join("#lobby");
+        });
+        servers.push(TestServer::start(app).await);
+    }
+    servers
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_nodes_share_the_reports_and_each_is_delivered() {
     let redis = RedisServer::start().await;
@@ -42,13 +54,7 @@ async fn the_nodes_share_the_reports_and_each_is_delivered() {
     let all =
         options(vec![endpoint(&backend, "all", &[EventKind::Connected, EventKind::Joined, EventKind::Left])]);
     let nodes = [Node::start(&redis, &all).await, Node::start(&redis, &all).await];
-    let mut servers = Vec::new();
-    for node in &nodes {
-        let app = node.app().on("@connection", async |socket: Socket| {
-            let _ = socket.join("#lobby");
-        });
-        servers.push(TestServer::start(app).await);
-    }
+    let servers = serve_lobby(&nodes).await;
     let mut peers = [servers[0].peer().await, servers[1].peer().await];
     for peer in &mut peers {
         peer.request("/ping", json!({})).await;
@@ -105,13 +111,7 @@ async fn a_room_of_many_nodes_is_occupied_and_vacated_once() {
         ..options(vec![endpoint(&backend, "rooms", &events)])
     };
     let nodes = [Node::start(&redis, &options).await, Node::start(&redis, &options).await];
-    let mut servers = Vec::new();
-    for node in &nodes {
-        let app = node.app().on("@connection", async |socket: Socket| {
-            let _ = socket.join("#lobby");
-        });
-        servers.push(TestServer::start(app).await);
-    }
+    let servers = serve_lobby(&nodes).await;
     let mut peers = [servers[0].peer().await, servers[1].peer().await];
     for (server, peer) in servers.iter().zip(&mut peers) {
         peer.request("/ping", json!({})).await;

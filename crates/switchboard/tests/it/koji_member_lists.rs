@@ -15,7 +15,7 @@ use tokio::net::TcpSocket;
 use tokio::time::Instant;
 
 use crate::koji::{join, start, two};
-use crate::support::limits;
+use crate::support::{ListChanges, limits};
 
 /// The highest possible number of lists since `began`: one per interval of 100 ms, one for the interval that
 /// had begun before, and one that is sent immediately.
@@ -141,27 +141,19 @@ async fn a_client_in_changes_mode_receives_versioned_changes_and_the_list_on_req
     let mut watcher = join(&server, "projectId=p&shardName=s&connectedClients=changes").await;
     let first = watcher.next().await;
     assert_eq!(first["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGED");
-    let mut version = first["payload"]["version"].as_u64().unwrap();
     assert_eq!(first["payload"]["connectedClients"].as_object().unwrap().len(), 1);
-
-    let mut next = async |watcher: &mut KojiPeer| {
-        let frame = watcher.next().await;
-        assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
-        version += 1;
-        assert_eq!(frame["payload"]["version"], version, "versions have no gaps");
-        frame["payload"].clone()
-    };
+    let mut list_changes = ListChanges::after(&first);
     let mut ann = join(&server, "projectId=p&shardName=s").await;
-    let changes = next(&mut watcher).await;
+    let changes = list_changes.next(&mut watcher).await;
     assert_eq!((&changes["joined"][&ann.id]["userInfo"], &changes["left"]), (&json!({}), &json!([])));
     ann.list_of(2).await;
     ann.set_user_info(json!({ "name": "Ann" })).await;
-    let changes = next(&mut watcher).await;
+    let changes = list_changes.next(&mut watcher).await;
     assert_eq!(changes["updated"][&ann.id]["userInfo"], json!({ "name": "Ann" }));
     assert_eq!((&changes["joined"], &changes["left"]), (&json!({}), &json!([])));
     let id = ann.id.clone();
     ann.peer.close().await;
-    assert_eq!(next(&mut watcher).await["left"], json!([id]));
+    assert_eq!(list_changes.next(&mut watcher).await["left"], json!([id]));
 
     watcher.emit("@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS", Value::Null).await;
     let list = watcher.next().await;
@@ -202,19 +194,24 @@ async fn set_long_info(client: &mut KojiPeer, round: usize) {
     client.list_where(|list| list[&id]["userInfo"]["round"] == round).await;
 }
 
+/// Sends long lists until the kernel's buffers for a client that does not read are full, and lists in its outbox are
+/// replaced by newer ones.
+async fn fill_outboxes(server: &TestServer, busy: &mut KojiPeer) {
+    let replaced = || server.app.hub().stats().replaced.load(Ordering::Relaxed);
+    for round in 0.. {
+        set_long_info(busy, round).await;
+        if replaced() >= 10 {
+            break;
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_slow_reader_misses_lists_but_receives_the_last_one() {
     let server = without_pauses(256 * 1024, |koji| koji).await;
     let mut slow = join(&server, "projectId=p&shardName=s").await;
     let mut busy = join(&server, "projectId=p&shardName=s").await;
-    let replaced = || server.app.hub().stats().replaced.load(Ordering::Relaxed);
-    // Continues until the kernel's buffers are full and a list waits in the outbox.
-    for round in 0.. {
-        set_long_info(&mut busy, round).await;
-        if replaced() >= 10 {
-            break;
-        }
-    }
+    fill_outboxes(&server, &mut busy).await;
     let queued = session(&server, &slow.id).outbox.queued_bytes();
     assert!(queued <= 2 * LONG_LIST, "one list is being sent and one waits: {queued} bytes");
     let last = json!({ "round": "last" });
@@ -228,13 +225,7 @@ async fn a_slow_reader_in_changes_mode_receives_the_list_instead_of_missed_chang
     let server = without_pauses(256 * 1024, |koji| koji).await;
     let mut slow = join(&server, "projectId=p&shardName=s&connectedClients=changes").await;
     let mut busy = join(&server, "projectId=p&shardName=s").await;
-    let replaced = || server.app.hub().stats().replaced.load(Ordering::Relaxed);
-    for round in 0.. {
-        set_long_info(&mut busy, round).await;
-        if replaced() >= 10 {
-            break;
-        }
-    }
+    fill_outboxes(&server, &mut busy).await;
     let bounded = session(&server, &slow.id).outbox.bounded_bytes();
     assert!(bounded <= 128 * 1024, "changes fill at most half of the outbox: {bounded} bytes");
     busy.set_user_info(json!({ "round": "last" })).await;

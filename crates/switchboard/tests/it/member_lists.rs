@@ -14,6 +14,8 @@ use switchboard::hub::Index;
 use switchboard::{App, Koji, Page, ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 use switchboard_testkit::{KojiPeer, TestServer};
 
+use crate::support::ListChanges;
+
 type Descriptions = HashMap<(ProjectId, ShardName), BTreeMap<SocketId, Bytes>>;
 
 /// The state of a store that several nodes share.
@@ -194,24 +196,17 @@ async fn a_client_in_changes_mode_receives_versioned_changes_of_other_nodes() {
     let query = "projectId=p&shardName=s&connectedClients=changes";
     let mut watcher = KojiPeer::join(&one, query).await;
     let first = watcher.next().await;
-    let mut version = first["payload"]["version"].as_u64().unwrap();
-    let mut next = async |watcher: &mut KojiPeer| {
-        let frame = watcher.next().await;
-        assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
-        version += 1;
-        assert_eq!(frame["payload"]["version"], version, "versions have no gaps");
-        frame["payload"].clone()
-    };
+    let mut list_changes = ListChanges::after(&first);
     let mut bob = join(&two).await;
-    let changes = next(&mut watcher).await;
+    let changes = list_changes.next(&mut watcher).await;
     assert_eq!((ids(&changes["joined"]), &changes["left"]), (vec![&*bob.id], &json!([])));
     bob.set_user_info(json!({ "name": "Bob" })).await;
-    let changes = next(&mut watcher).await;
+    let changes = list_changes.next(&mut watcher).await;
     assert_eq!(changes["updated"][&bob.id]["userInfo"], json!({ "name": "Bob" }));
     assert_eq!((&changes["joined"], &changes["left"]), (&json!({}), &json!([])));
     let id = bob.id.clone();
     bob.peer.close().await;
-    assert_eq!(next(&mut watcher).await["left"], json!([id]));
+    assert_eq!(list_changes.next(&mut watcher).await["left"], json!([id]));
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
-//! Helpers shared by tests: limits, Mesa clients, and stored messages.
+//! Helpers shared by tests: limits, Mesa clients, stored messages, and member lists.
 
 use serde_json::{Value, json};
 use switchboard::backplane::InboxPage;
 use switchboard::{Identity, Limits, SocketId, Target, UserId};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
-use switchboard_testkit::{Peer, RawPeer, TestServer, soon, until};
+use switchboard_testkit::{KojiPeer, Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncReadExt;
 
 /// The default limits with one change.
@@ -105,5 +105,26 @@ pub(crate) async fn read_until(peer: &mut RawPeer, text: &str) {
     let mut bytes = Vec::new();
     while !String::from_utf8_lossy(&bytes).contains(text) {
         bytes.push(soon(text, peer.stream.read_u8()).await.expect("the connection is open"));
+    }
+}
+
+/// The changes of a member list for a client in changes mode. Their versions have no gaps.
+pub(crate) struct ListChanges {
+    version: u64,
+}
+
+impl ListChanges {
+    /// The changes after a list.
+    pub(crate) fn after(list: &Value) -> Self {
+        ListChanges { version: list["payload"]["version"].as_u64().expect("every list has a version") }
+    }
+
+    /// The next change, which is the next frame of the client.
+    pub(crate) async fn next(&mut self, client: &mut KojiPeer) -> Value {
+        let frame = client.next().await;
+        assert_eq!(frame["eventName"], "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES", "{frame}");
+        self.version += 1;
+        assert_eq!(frame["payload"]["version"], self.version, "versions have no gaps");
+        frame["payload"].clone()
     }
 }
