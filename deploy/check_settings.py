@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Checks the compose file and the manifests: that they fit together, and that the server accepts the settings in them.
+"""Checks the compose file, the manifests and the sample settings: that they fit together, and that the server accepts the
+settings in them.
 
-usage: check_settings.py SWITCHBOARD
+usage: check_settings.py SWITCHBOARD [FOLDER]     FOLDER: where to write the manifests with TLS, as kubectl merges them
 """
 
 import os
@@ -47,7 +48,47 @@ def check_compose() -> None:
     accepted([], environment_of_image() | environment, expected)
 
 
-def check_manifests() -> None:
+def merged(base: object, patch: object) -> object:
+    """A strategic merge, as far as the patches need it: lists of objects are merged by their names."""
+    if isinstance(base, dict) and isinstance(patch, dict):
+        added = {key: value for key, value in patch.items() if key not in base}
+        return {key: merged(value, patch[key]) if key in patch else value for key, value in base.items()} | added
+    if isinstance(base, list) and isinstance(patch, list):
+        if {"$patch": "replace"} in patch:
+            return [item for item in patch if "$patch" not in item]
+        patches = {item["name"]: item for item in patch}
+        kept = [merged(item, patches.pop(item["name"], {})) for item in base]
+        return list(patches.values()) + kept
+    return patch
+
+
+def check_tls(base: dict[str, dict], written_to: Path | None) -> None:
+    """The manifests with TLS: patches for those without."""
+    folder = DEPLOY / "kubernetes" / "tls"
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    listed = [patch["path"] for patch in kustomization["patches"]]
+    assert sorted(listed) == sorted(file.name for file in folder.glob("*.yaml") if file.name != "kustomization.yaml"), listed
+    assert kustomization["resources"] == [".."], kustomization
+    resources = dict(base)
+    for name in listed:
+        patch = yaml.safe_load((folder / name).read_text())
+        patched = resources[patch["kind"]]
+        assert patch["metadata"]["name"] == patched["metadata"]["name"], name
+        resources[patch["kind"]] = merged(patched, patch)
+        if written_to:
+            (written_to / name).write_text(yaml.safe_dump(resources[patch["kind"]]))
+    check_pod(resources)
+    pod = resources["Deployment"]["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    secret = next(volume for volume in pod["volumes"] if "secret" in volume)
+    settings = resources["ConfigMap"]["data"]["switchboard.toml"]
+    # The names of the files in a Secret of the type kubernetes.io/tls.
+    for file in ("tls.crt", "tls.key"):
+        assert f'"{mounts[secret["name"]]}/{file}"' in settings, settings
+    assert resources["Service"]["spec"]["ports"][0]["port"] == 443, resources["Service"]
+
+
+def check_manifests(written_to: Path | None) -> None:
     folder = DEPLOY / "kubernetes"
     listed = yaml.safe_load((folder / "kustomization.yaml").read_text())["resources"]
     files = sorted(file.name for file in folder.glob("*.yaml") if file.name != "kustomization.yaml")
@@ -56,6 +97,11 @@ def check_manifests() -> None:
     for file in files:
         resource = yaml.safe_load((folder / file).read_text())
         resources[resource["kind"]] = resource
+    check_pod(resources)
+    check_tls(resources, written_to)
+
+
+def check_pod(resources: dict[str, dict]) -> None:
     pod = resources["Deployment"]["spec"]["template"]
     container = pod["spec"]["containers"][0]
     labels = pod["metadata"]["labels"].items()
@@ -72,12 +118,15 @@ def check_manifests() -> None:
         assert container[probe]["httpGet"]["port"] == "internal", probe
     for source in container["envFrom"]:
         assert source["secretRef"]["name"] == resources["Secret"]["metadata"]["name"], source
-    volume = pod["spec"]["volumes"][0]["configMap"]["name"]
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert mounts.keys() == volumes.keys(), (mounts, volumes)
+    volume = volumes["settings"]["configMap"]["name"]
     assert volume == resources["ConfigMap"]["metadata"]["name"], volume
     # The image sets variables, the ConfigMap a file, the Secret variables.
     settings = resources["ConfigMap"]["data"]["switchboard.toml"]
     config_path = Path(container["args"][-1])
-    assert config_path.parent == Path(container["volumeMounts"][0]["mountPath"]), config_path
+    assert config_path.parent == Path(mounts["settings"]), config_path
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / config_path.name
         file.write_text(settings)
@@ -89,6 +138,12 @@ def check_manifests() -> None:
     assert pod["spec"]["terminationGracePeriodSeconds"] > needed, needed
 
 
+def check_sample() -> None:
+    secret = {"SWITCHBOARD_AUTH__JWT_SECRET": "32 random bytes at least, of a test"}
+    accepted(["--config", str(DEPLOY / "public.toml")], secret, ['listen = "0.0.0.0:443"', 'access = "tokens"', "any = false"])
+
+
 if __name__ == "__main__":
     check_compose()
-    check_manifests()
+    check_manifests(Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    check_sample()
