@@ -76,12 +76,12 @@ pub mod access {
 /// with several nodes pass a backplane to [`App::with_backplane`]; the crate `switchboard-redis` has one.
 pub mod backplane {
     pub use switchboard_backplane::{
-        AppendOutcome, Backplane, BackplaneError, BackplaneFuture, Bus, ClientAction, ClientMessage, Content,
-        History, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits, InboxPage, LocalBus,
-        MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease, Publication,
-        PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId, ReportSink, Revocation,
-        RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated, Shard, Spending,
-        Store, StoredMessage, WorkerChange, WorkerListener,
+        AppendOutcome, Backplane, BackplaneError, BackplaneFuture, BoxFuture, Bus, ClientAction,
+        ClientMessage, Content, History, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
+        InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease,
+        Publication, PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId, ReportSink,
+        Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated,
+        Shard, Spending, Store, StoredMessage, WorkerChange, WorkerListener,
     };
     pub use switchboard_event::{Event, MessageNumber, NodeId};
 }

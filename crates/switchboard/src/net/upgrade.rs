@@ -52,7 +52,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::Guard;
 use crate::node::rates;
 use crate::node::refusal_reason::RefusalReason;
-use crate::node::reports::report;
+use crate::node::reports::{report, wait_for_replies};
 use crate::node::resume::take_over::ResumeError;
 use crate::protocols::Handshake;
 use crate::protocols::admission::{Admission, Candidate};
@@ -229,7 +229,7 @@ impl UpgradeService {
         let client = NewClient { handshake, token: None, info, permit, ticket: None };
         let service = self.clone();
         let mut connect = Box::pin(async move { service.connect(stream, Bytes::new(), client).await });
-        // Only a gate waits.
+        // Only a gate waits, and the start of a node that reports to workers.
         if connect.as_mut().now_or_never().is_none() {
             self.app().node().tasks.spawn(connect);
         }
@@ -251,6 +251,7 @@ impl UpgradeService {
     /// Admits a client by its protocol's rules and starts its connection, or closes the stream.
     async fn connect(&self, stream: PeerStream, read_buf: Bytes, client: NewClient) {
         let NewClient { handshake, token, info, permit, ticket } = client;
+        wait_for_replies(self.app().node()).await;
         let refusal = match ticket {
             Some(ticket) => {
                 let (server, token) = (&*self.server, token.as_deref());

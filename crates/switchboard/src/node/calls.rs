@@ -43,6 +43,11 @@ impl PendingCalls {
         &self.reply_project
     }
 
+    /// Returns true once the node is subscribed to answers.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        self.subscribed.initialized()
+    }
+
     /// The project to which answers are published.
     pub(crate) fn reply_project(&self) -> &ProjectId {
         &self.reply_project

@@ -95,6 +95,14 @@ pub(crate) fn start(node: &Arc<Node>) {
     node.tasks.spawn_service(async move { remote::subscribe_to_answers(&this).await });
 }
 
+/// Completes once replies of workers reach this node, which may take a moment at its start. The reply to a client that is
+/// connected earlier would be lost.
+pub(crate) async fn wait_for_replies(node: &Node) {
+    if node.report_sink().is_some() && !node.calls.is_subscribed() {
+        Box::pin(remote::subscribe_to_answers(node)).await;
+    }
+}
+
 /// Reports joins and leaves of rooms to webhooks.
 fn report_memberships(node: &Arc<Node>) {
     let Some(sink) = node.webhook_sink().cloned() else { return };

@@ -41,6 +41,7 @@ mod support;
 mod tls;
 mod tokens;
 mod undelivered;
+mod worker_replies;
 mod worker_threads;
 
 use serde_json::{Value, json};
