@@ -101,7 +101,7 @@ impl HistoryPage {
             && (self.first..=self.top + 1).contains(&(position.offset.saturating_add(1)))
     }
 
-    /// The place of the latest message.
+    /// The position of the latest message.
     pub fn top_position(&self) -> Position {
         Position { epoch: self.epoch, offset: self.top }
     }
@@ -144,7 +144,7 @@ pub trait History: Send + Sync + 'static {
         limit: usize,
     ) -> BackplaneFuture<'a, HistoryPage>;
 
-    /// The place of the latest message of a room.
+    /// The position of the latest message of a room.
     fn top<'a>(
         &'a self,
         project: &'a ProjectId,

@@ -1,4 +1,4 @@
-//! How far this node has received the messages of rooms with a history that publishes them later.
+//! The position up to which this node has received each room whose history publishes messages after it has numbered them.
 //!
 //! A publication that does not follow the last one shows a hole. The room is then paused: later publications are held until
 //! the missing stretch was read from the history and delivered. Deliveries happen under the lock, so that those of a
@@ -143,7 +143,7 @@ impl RoomCursors {
         matches!(cursor, Cursor::Paused { .. })
     }
 
-    /// The place before the first held publication of a paused room, or where the room stands if none is held.
+    /// The position before the first held publication of a paused room, or that of the room if none is held.
     pub(crate) fn before_held(&self, room: &RoomKey) -> Option<Position> {
         match self.lock().rooms.get(room)? {
             Cursor::Paused { at, held } => Some(

@@ -76,7 +76,7 @@ impl RedisStore {
         Arc::new(RedisStore { shared })
     }
 
-    /// Sets what reports the clients of crashed nodes. Later calls do nothing.
+    /// Sets the reporter of the clients of crashed nodes. Later calls do nothing.
     pub(crate) fn report_swept_clients(&self, reports: SweptClients) {
         let _ = self.shared.swept_clients.set(reports);
     }

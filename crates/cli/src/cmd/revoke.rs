@@ -8,7 +8,7 @@ use crate::cmd::api_client::{ApiClient, Call};
 use crate::output::{Failure, counted};
 use crate::streams::print_line;
 
-/// Revokes the tokens, and prints where that is stored.
+/// Revokes the tokens, and prints the store of the revocation.
 pub(crate) async fn run(revoke: &Revoke) -> Result<(), Failure> {
     let Revoke { url, key, namespace, tokens, users, issued_before, expires } = revoke;
     let mut body = json!({ "tokens": tokens, "users": users });

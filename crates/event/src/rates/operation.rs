@@ -1,6 +1,6 @@
-//! What clients do that is no event, as rate rules name it.
+//! Operations of clients other than events, by their names in rate rules.
 
-/// Something that a client does and that is no event.
+/// An operation of a client other than an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RatedOperation {
     /// A WebSocket frame of any kind: messages, fragments, pings, pongs.
