@@ -51,9 +51,20 @@ pub fn for_each_member<'a, V: Deserialize<'a>>(
     json: &'a [u8],
     visit: impl FnMut(Text<'a>, V),
 ) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
-    deserializer.deserialize_map(Members { visit, value: PhantomData })?;
-    deserializer.end()
+    // Checked once, or serde_json would check each member again.
+    match std::str::from_utf8(json) {
+        Ok(text) => read(serde_json::Deserializer::from_str(text), visit),
+        // Fails too, and says where.
+        Err(_) => read(serde_json::Deserializer::from_slice(json), visit),
+    }
+}
+
+fn read<'a, R: serde_json::de::Read<'a>, V: Deserialize<'a>>(
+    mut json: serde_json::Deserializer<R>,
+    visit: impl FnMut(Text<'a>, V),
+) -> Result<(), serde_json::Error> {
+    json.deserialize_map(Members { visit, value: PhantomData })?;
+    json.end()
 }
 
 struct Members<F, V> {
@@ -78,6 +89,9 @@ impl<'de, V: Deserialize<'de>, F: FnMut(Text<'de>, V)> Visitor<'de> for Members<
 
 /// Returns true if JSON nests deeper than this number of levels. Accepts any bytes.
 pub fn is_deeper_than(levels: usize, json: &[u8]) -> bool {
+    if json.len() <= levels {
+        return false;
+    }
     // An upper bound that counts brackets inside strings too; most frames pass it.
     let brackets = json.iter().filter(|byte| matches!(byte, b'[' | b'{')).count();
     brackets > levels && depth(json) > levels

@@ -1,5 +1,6 @@
 //! Rooms without server code: clients join, leave, and send to the other members of a room.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use switchboard::{Payload, Reply, ReplyError, Router, Socket, Target};
 
@@ -29,6 +30,12 @@ async fn message(socket: Socket, data: Payload) -> Result<(), ReplyError> {
     Ok(())
 }
 
-async fn ping() -> Reply<Value> {
-    Reply(json!({ "pong": true }))
+/// A type in place of `json!`, which would build a map for each reply.
+#[derive(Serialize)]
+struct Pong {
+    pong: bool,
+}
+
+async fn ping() -> Reply<Pong> {
+    Reply(Pong { pong: true })
 }
