@@ -2,34 +2,24 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard::backplane::{Inbox, MessageNumber, StoredMessage};
 use switchboard::{App, Name, Payload, UserId};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::key::now_ms;
-use super::page::{After, Limit, next, page};
+use super::page::{list_query, next, page};
 use super::problem::Problem;
 use super::targets::parse_name;
 
-/// Which inbox.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct InboxQuery {
-    /// The user's id.
-    #[param(example = "7")]
-    user: String,
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most messages, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which inbox.
+    struct InboxQuery {
+        /// The user's id.
+        #[param(example = "7")]
+        user: String,
+    }
 }
 
 /// A page of stored messages, the oldest first.

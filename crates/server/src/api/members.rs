@@ -1,32 +1,20 @@
 //! `GET /api/v1/rooms/{room}/members`: the sockets in a room.
 
-use serde::Deserialize;
 use switchboard::Target;
-use utoipa::IntoParams;
 
 use super::endpoint::Context;
-use super::page::{After, Limit};
+use super::page::list_query;
 use super::problem::Problem;
 use super::sockets::{SocketPage, list};
 use super::targets::parse_name;
 
-/// Which room.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Members {
-    /// The room, with or without `#`, which is `%23` in a path.
-    #[param(example = "lobby")]
-    room: String,
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most entries, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which room.
+    struct Members {
+        /// The room, with or without `#`, which is `%23` in a path.
+        #[param(example = "lobby")]
+        room: String,
+    }
 }
 
 /// Lists the sockets in a room on all nodes.

@@ -14,6 +14,30 @@ const LIMIT_MAX: usize = 1000;
 /// Entries of a page without `limit`.
 const LIMIT_DEFAULT: usize = 100;
 
+/// Defines the parameters of a list: its own, the place and the number of entries, and the project.
+macro_rules! list_query {
+    ($(#[$meta:meta])* struct $name:ident { $($fields:tt)* }) => {
+        $(#[$meta])*
+        #[derive(serde::Deserialize, utoipa::IntoParams)]
+        #[serde(deny_unknown_fields)]
+        #[into_params(parameter_in = Query)]
+        pub(super) struct $name {
+            $($fields)*
+            /// `next` of the page before.
+            #[param(value_type = Option<String>)]
+            after: $crate::api::page::After,
+            /// Most entries, 1 to 1,000.
+            #[serde(default)]
+            #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
+            limit: $crate::api::page::Limit,
+            /// The project. Default: the server's own.
+            project: Option<String>,
+        }
+    };
+}
+
+pub(super) use list_query;
+
 /// The place of a page: `next` of the page before.
 pub(super) type After = Option<String>;
 

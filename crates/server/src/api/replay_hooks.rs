@@ -29,7 +29,7 @@ pub(super) struct Replayed {
 #[utoipa::path(
     post,
     path = "/api/v1/hooks/replay",
-    request_body(content = ReplayHooks, example = json!({ "endpoint": "chat" })),
+    request_body(content = ReplayHooks, example = json!({})),
     responses((status = 200, description = "The calls are repeated", body = Replayed))
 )]
 pub(super) async fn endpoint(context: Context, replay: ReplayHooks) -> Result<Replayed, Problem> {

@@ -1,33 +1,23 @@
 //! `GET /api/v1/rooms`: the rooms with a member.
 
 use futures_util::future::try_join_all;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard::{QueryError, RoomName};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::key::now_ms;
-use super::page::{After, Limit, next, page};
+use super::page::{list_query, next, page};
 use super::problem::{Problem, query};
 
-/// Which rooms.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Rooms {
-    /// Only rooms whose names begin with this, with or without `#`.
-    #[serde(default)]
-    #[param(example = "chat-")]
-    prefix: String,
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most entries, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which rooms.
+    struct Rooms {
+        /// Only rooms whose names begin with this, with or without `#`.
+        #[serde(default)]
+        #[param(example = "chat-")]
+        prefix: String,
+    }
 }
 
 /// A page of rooms in ascending order.

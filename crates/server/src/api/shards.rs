@@ -1,29 +1,18 @@
 //! `GET /api/v1/shards`: the shards with a taken seat.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard::ShardName;
 use switchboard::backplane::Shard;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::key::now_ms;
-use super::page::{After, Limit, next, page};
+use super::page::{list_query, next, page};
 use super::problem::{Problem, query};
 
-/// Which shards.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Shards {
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most entries, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which shards.
+    struct Shards {}
 }
 
 /// A page of shards in ascending order.

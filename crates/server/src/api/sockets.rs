@@ -1,38 +1,28 @@
 //! `GET /api/v1/sockets`: the sockets of a project, a user, a room, a tag or a shard.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard::backplane::NodeId;
 use switchboard::{App, ShardName, SocketId, Target};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::key::now_ms;
-use super::page::{After, Limit, next, page};
+use super::page::{After, Limit, list_query, next, page};
 use super::problem::{Problem, query};
 use super::targets::parse_name;
 
-/// Which sockets: all of the project, or those of one user, room, tag or shard.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Sockets {
-    /// Only sockets of this user.
-    user: Option<String>,
-    /// Only sockets in this room, with or without `#`.
-    room: Option<String>,
-    /// Only sockets with this tag, with or without `*`.
-    tag: Option<String>,
-    /// Only sockets with a seat on this shard.
-    shard: Option<String>,
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most entries, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which sockets: all of the project, or those of one user, room, tag or shard.
+    struct Sockets {
+        /// Only sockets of this user.
+        user: Option<String>,
+        /// Only sockets in this room, with or without `#`.
+        room: Option<String>,
+        /// Only sockets with this tag, with or without `*`.
+        tag: Option<String>,
+        /// Only sockets with a seat on this shard.
+        shard: Option<String>,
+    }
 }
 
 /// A page of sockets in ascending order.

@@ -1,32 +1,22 @@
 //! `GET /api/v1/users/{user}`: whether a user is online, and the user's sockets.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard::{Target, UserId};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::endpoint::Context;
-use super::page::{After, Limit};
+use super::page::list_query;
 use super::problem::Problem;
 use super::sockets::{SocketPage, list};
 use super::targets::parse_name;
 
-/// Which user.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct UserQuery {
-    /// The user's id.
-    #[param(example = "7")]
-    user: String,
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most sockets, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which user.
+    struct UserQuery {
+        /// The user's id.
+        #[param(example = "7")]
+        user: String,
+    }
 }
 
 /// A user and a page of the user's sockets.

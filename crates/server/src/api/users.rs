@@ -1,28 +1,17 @@
 //! `GET /api/v1/users`: the users that are online.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use switchboard::UserId;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::key::now_ms;
-use super::page::{After, Limit, next, page};
+use super::page::{list_query, next, page};
 use super::problem::{Problem, query};
 
-/// Which users.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Users {
-    /// `next` of the page before.
-    #[param(value_type = Option<String>)]
-    after: After,
-    /// Most entries, 1 to 1,000.
-    #[serde(default)]
-    #[param(value_type = u32, required = false, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-    /// The project. Default: the server's own.
-    project: Option<String>,
+list_query! {
+    /// Which users.
+    struct Users {}
 }
 
 /// A page of users in ascending order.
