@@ -55,15 +55,11 @@ pub(crate) enum Command {
     Dispatch(Dispatch),
     /// Close sockets as a backend: of users, rooms, tags or everyone.
     Disconnect(Disconnect),
-    /// Revoke tokens as a backend: single ones, or all of a user.
-    Revoke(Revoke),
     /// Try the webhooks of the settings, or show and repeat those of a running node.
     #[command(subcommand)]
     Hooks(Hooks),
     #[command(flatten)]
     Api(ApiCommand),
-    /// Print the messages that a room keeps, as a backend.
-    History(History),
     /// Make or verify a token with the keys in the settings (`auth.…`).
     #[command(subcommand)]
     Token(Token),
@@ -240,40 +236,6 @@ pub(crate) struct Disconnect {
     pub(crate) reason: String,
 }
 
-/// Arguments of `revoke`.
-#[derive(Debug, ClapArgs)]
-#[command(
-    group(ArgGroup::new("revoked").required(true).multiple(true).args(["tokens", "users"])),
-    after_help = "\
-The tokens are refused from now on, and sockets that they have logged in are logged out, on all nodes.
-Where the revocation is stored is printed: without Redis and without an inbox file, a restart of the server loses it."
-)]
-pub(crate) struct Revoke {
-    /// Address of the HTTP API of a node, such as http://127.0.0.1:4001.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) url: String,
-    /// Key of the HTTP API [default: the variable DISPATCH_KEY, which other users of the machine cannot see].
-    #[arg(long)]
-    pub(crate) key: Option<String>,
-    /// The project, called namespace in Mesa.
-    #[arg(long, value_name = "PROJECT")]
-    pub(crate) namespace: Option<String>,
-    /// The id of a token, its claim `jti`; may be repeated.
-    #[arg(long = "jti", value_name = "ID")]
-    pub(crate) tokens: Vec<String>,
-    /// A user whose tokens are revoked; may be repeated.
-    #[arg(long = "user", value_name = "ID")]
-    pub(crate) users: Vec<String>,
-    /// Tokens of the users that were issued from this time on stay valid, in seconds since 1970, as in the claim `iat`
-    /// [default: now].
-    #[arg(long, value_name = "SECONDS", requires = "users")]
-    pub(crate) issued_before: Option<u64>,
-    /// When the last of the tokens has expired, in seconds since 1970, as in the claim `exp`: the revocation is then
-    /// forgotten [default: the server's limits.revocation_lifetime_ms from now on].
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) expires: Option<u64>,
-}
-
 fn close_code(text: &str) -> Result<CloseCode, String> {
     let code =
         text.parse().map_err(|_| format!("expected a close code such as 1000 or 4003; found `{text}`"))?;
@@ -285,32 +247,6 @@ fn close_reason(text: &str) -> Result<String, String> {
         ..=REASON_BYTES_MAX => Ok(text.into()),
         bytes => Err(format!("expected at most {REASON_BYTES_MAX} bytes; found {bytes}")),
     }
-}
-
-/// Arguments of `history`.
-#[derive(Debug, ClapArgs)]
-#[command(after_help = "Each line is the offset, the event and the data, separated by tabs.")]
-pub(crate) struct History {
-    /// The room, such as #lobby; the # may be omitted.
-    pub(crate) room: String,
-    /// Address of the HTTP API of a node, such as http://127.0.0.1:4001.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) url: String,
-    /// Key of the HTTP API [default: the variable DISPATCH_KEY, which other users of the machine cannot see].
-    #[arg(long)]
-    pub(crate) key: Option<String>,
-    /// The project, called namespace in Mesa.
-    #[arg(long, value_name = "PROJECT")]
-    pub(crate) namespace: Option<String>,
-    /// Print the oldest messages after this offset.
-    #[arg(long, value_name = "OFFSET", conflicts_with = "before")]
-    pub(crate) after: Option<u64>,
-    /// Print the latest messages before this offset.
-    #[arg(long, value_name = "OFFSET")]
-    pub(crate) before: Option<u64>,
-    /// Most messages, up to 1,000.
-    #[arg(long, default_value_t = 100)]
-    pub(crate) limit: u32,
 }
 
 /// How the command reaches the nodes.

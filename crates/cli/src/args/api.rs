@@ -55,6 +55,8 @@ pub(crate) enum ApiCommand {
     Room(Room),
     /// List the sockets in a room.
     Members(Room),
+    /// Print the messages that a room keeps.
+    History(History),
     /// List the users that are online.
     Users(Api),
     /// Print whether a user is online, and the user's sockets.
@@ -69,6 +71,8 @@ pub(crate) enum ApiCommand {
     Shard(Shard),
     /// List the stored messages of a user, or remove them.
     Inbox(Inbox),
+    /// Revoke tokens: single ones, or all of a user.
+    Revoke(Revoke),
     /// List the nodes of the cluster.
     Nodes(Api),
     /// Print a node and a project in numbers.
@@ -223,6 +227,52 @@ pub(crate) struct Inbox {
     /// Remove all stored messages of the user.
     #[arg(long)]
     pub(crate) clear: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Arguments of `history`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Each line is the offset, the event and the data, separated by tabs.")]
+pub(crate) struct History {
+    /// The room, such as #lobby; the # may be omitted.
+    pub(crate) room: String,
+    /// Print the oldest messages after this offset.
+    #[arg(long, value_name = "OFFSET", conflicts_with = "before")]
+    pub(crate) after: Option<u64>,
+    /// Print the latest messages before this offset.
+    #[arg(long, value_name = "OFFSET")]
+    pub(crate) before: Option<u64>,
+    /// Most messages, up to 1,000.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Arguments of `revoke`.
+#[derive(Debug, ClapArgs)]
+#[command(
+    group(ArgGroup::new("revoked").required(true).multiple(true).args(["tokens", "users"])),
+    after_help = "\
+The tokens are refused from now on, and sockets that they have logged in are logged out, on all nodes.
+Where the revocation is stored is printed: without Redis and without an inbox file, a restart of the server loses it."
+)]
+pub(crate) struct Revoke {
+    /// The id of a token, its claim `jti`; may be repeated.
+    #[arg(long = "jti", value_name = "ID")]
+    pub(crate) tokens: Vec<String>,
+    /// A user whose tokens are revoked; may be repeated.
+    #[arg(long = "user", value_name = "ID")]
+    pub(crate) users: Vec<String>,
+    /// Tokens of the users that were issued from this time on stay valid, in seconds since 1970, as in the claim `iat`
+    /// [default: now].
+    #[arg(long, value_name = "SECONDS", requires = "users")]
+    pub(crate) issued_before: Option<u64>,
+    /// When the last of the tokens has expired, in seconds since 1970, as in the claim `exp`: the revocation is then
+    /// forgotten [default: the server's limits.revocation_lifetime_ms from now on].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) expires: Option<u64>,
     #[command(flatten)]
     pub(crate) api: Api,
 }

@@ -11,6 +11,7 @@ use switchboard_log::Printable;
 
 use super::api_client::{ApiClient, Call};
 use super::data::json_or_text;
+use super::{history, revoke};
 use crate::args::Recipients;
 use crate::args::api::{Api, ApiCommand, Request, SendEvent};
 use crate::output::{Failure, print_json};
@@ -42,6 +43,8 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
         }
         ApiCommand::Room(room) => get(&room.api, &["rooms", &room.room]).await,
         ApiCommand::Members(room) => list(&room.api, &["rooms", &room.room, "members"], &[], "sockets").await,
+        ApiCommand::History(of) => history::run(of).await,
+        ApiCommand::Revoke(tokens) => revoke::run(tokens).await,
         ApiCommand::Users(api) => list(api, &["users"], &[], "users").await,
         ApiCommand::User(user) => get(&user.api, &["users", &user.user]).await,
         ApiCommand::Sockets(sockets) => {
@@ -67,7 +70,7 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
 }
 
 impl Api {
-    fn client(&self) -> Result<ApiClient, Failure> {
+    pub(super) fn client(&self) -> Result<ApiClient, Failure> {
         ApiClient::new(&self.url, self.key.as_deref())
     }
 
@@ -90,7 +93,7 @@ impl Api {
         })
     }
 
-    fn print(&self, value: &Value) {
+    pub(super) fn print(&self, value: &Value) {
         match value {
             value if self.json => print_json(&value.to_string()),
             Value::Object(members) => members.iter().for_each(|(name, value)| {
@@ -107,7 +110,7 @@ impl Api {
         Ok(())
     }
 
-    fn print_entry(&self, entry: &Value) {
+    pub(super) fn print_entry(&self, entry: &Value) {
         match entry {
             Value::Object(members) if !self.json => print_line(row(members)),
             entry => self.print(entry),
