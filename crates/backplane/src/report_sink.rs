@@ -14,10 +14,10 @@ use crate::bus::{Content, Publication};
 pub struct Report {
     /// The project of the client.
     pub project: ProjectId,
-    /// The client's socket. Reports of one socket keep their order. A report about a room or a user has the id of no
-    /// socket.
+    /// The client's socket. Reports of one socket keep their order. A report about a room, a user or a node has the id of
+    /// no socket.
     pub socket: SocketId,
-    /// The client's protocol; `None` in a report about a room or a user, and in that of a crashed node's client.
+    /// The client's protocol; `None` in a report about a room, a user or a node, and in that of a crashed node's client.
     pub protocol: Option<Protocol>,
     /// The client's user, if it has authenticated.
     pub user: Option<UserId>,
@@ -57,6 +57,8 @@ pub enum ClientAction {
         /// The data.
         data: Payload,
     },
+    /// The node of the report's socket id has closed its clients, because it stops.
+    Drained,
 }
 
 impl ClientAction {
@@ -71,7 +73,10 @@ impl ClientAction {
             | ClientAction::Left(room)
             | ClientAction::Occupied(room)
             | ClientAction::Vacated(room) => room.len(),
-            ClientAction::Connected | ClientAction::Authenticated | ClientAction::Disconnected { .. } => 0,
+            ClientAction::Connected
+            | ClientAction::Authenticated
+            | ClientAction::Disconnected { .. }
+            | ClientAction::Drained => 0,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The inbox of a node without Redis: users' messages in a file. Revoked tokens are stored in it, too.
+//! Files of a node without Redis: the inbox with users' messages and revoked tokens, and the reports of webhooks.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,7 +17,7 @@
 //! # Ok(()) }
 //! ```
 //!
-//! One thread writes, and one task reports the results. Jobs that arrive during a write form the next
+//! The inbox: one thread writes, and one task reports the results. Jobs that arrive during a write form the next
 //! transaction, so many concurrent messages share a few writes. An index in memory holds the number and size of
 //! every stored message; it is loaded from the file at the start.
 //!
@@ -36,6 +36,7 @@ mod job;
 mod job_queue;
 mod meters;
 mod outage;
+mod report_file;
 mod retained_acks;
 mod revocations;
 mod shared;
@@ -43,3 +44,4 @@ mod writer;
 
 pub use error::OpenError;
 pub use inbox::DiskInbox;
+pub use report_file::{ReportFile, ReportFileError, ReportPlace, StoredReport};

@@ -1,7 +1,7 @@
 //! Webhooks: reports of what clients do, sent to backends at least once and in the order of each client.
 //!
 //! With Redis, reports are in streams, and the senders of all nodes are the workers of one group per endpoint and
-//! project. Without, each endpoint has a queue in the memory of its node. Four senders of an endpoint work concurrently;
+//! project. Without, each endpoint has a queue in the memory of its node, and if wanted a copy of it in a file. Four senders of an endpoint work concurrently;
 //! the reports of one client are never with two of them.
 
 pub(crate) mod batch;
@@ -9,21 +9,24 @@ mod breaker;
 pub(crate) mod endpoint;
 pub(crate) mod event_kind;
 mod filter;
+mod journal;
 mod local_queue;
 mod occupancy;
 pub(crate) mod options;
+mod queues;
 mod report_json;
 mod retry;
 mod sink;
 mod source;
 pub(crate) mod test_call;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use metrics::gauge;
-use switchboard_backplane::ReportSink;
-use switchboard_event::{Name, unix_ms};
+use switchboard_backplane::{ClientAction, Report, ReportSink};
+use switchboard_event::{Name, NodeId, ProjectId, SocketId, unix_ms};
 use switchboard_log::{limited, printable, printable_error};
 use switchboard_redis::{Options as RedisOptions, Redis, webhook_prefix};
 use switchboard_worker::{Worker, WorkerOptions};
@@ -31,9 +34,11 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use crate::webhooks::endpoint::{Endpoint, EndpointStatus};
+use crate::webhooks::journal::Journal;
 use crate::webhooks::local_queue::{LANES, LocalQueue};
 use crate::webhooks::occupancy::{Occupancy, OccupancySink};
-use crate::webhooks::options::{WebhookError, WebhookOptions};
+use crate::webhooks::options::{EndpointOptions, WebhookError, WebhookOptions};
+use crate::webhooks::queues::Queues;
 use crate::webhooks::sink::{LocalSink, RedisSink};
 use crate::webhooks::source::Source;
 
@@ -55,6 +60,9 @@ pub struct Webhooks {
     tasks: Mutex<JoinSet<()>>,
     vacated_after: Duration,
     occupancy: OnceLock<Arc<Occupancy>>,
+    /// The sink for the reports of this node.
+    reports: OnceLock<Arc<dyn ReportSink>>,
+    journal: Option<Arc<Journal>>,
 }
 
 /// One endpoint with the sources of its reports.
@@ -69,9 +77,14 @@ struct EndpointSenders {
 }
 
 impl Webhooks {
-    /// Starts the webhooks of a node without Redis.
+    /// Starts the webhooks of a node without Redis. Waits for the disk if there is a file.
     pub fn start(options: &WebhookOptions) -> Result<Self, WebhookError> {
-        let webhooks = Webhooks::new(options, || Some(Arc::new(LocalQueue::new(options.queue_bytes_max))))?;
+        let mut queues = Queues::open(options)?;
+        let mut webhooks = Webhooks::new(options, |endpoint| Some(Arc::new(queues.queue(endpoint))))?;
+        webhooks.journal = queues.into_journal();
+        if let Some(journal) = &webhooks.journal {
+            webhooks.tasks().spawn(journal.clone().run());
+        }
         for senders in &webhooks.senders {
             let Some(queue) = &senders.queue else { continue };
             for lane in 0..LANES {
@@ -90,7 +103,7 @@ impl Webhooks {
         options: &WebhookOptions,
         redis: &RedisOptions,
     ) -> Result<Self, WebhookError> {
-        let webhooks = Webhooks::new(options, || None)?;
+        let webhooks = Webhooks::new(options, |_| None)?;
         let redis = RedisOptions { prefix: webhook_prefix(&redis.prefix), ..redis.clone() };
         for senders in &webhooks.senders {
             let group = Name::new(&senders.endpoint.name)?;
@@ -117,12 +130,12 @@ impl Webhooks {
 
     fn new(
         options: &WebhookOptions,
-        queue: impl Fn() -> Option<Arc<LocalQueue>>,
+        mut queue: impl FnMut(&str) -> Option<Arc<LocalQueue>>,
     ) -> Result<Self, WebhookError> {
-        let senders = |endpoint| {
+        let senders = |endpoint: &EndpointOptions| {
             Ok(Arc::new(EndpointSenders {
                 endpoint: Arc::new(Endpoint::new(endpoint, options)?),
-                queue: queue(),
+                queue: queue(&endpoint.name),
                 workers: Mutex::default(),
                 held: Mutex::default(),
                 body_bytes_max: options.body_bytes_max,
@@ -132,7 +145,14 @@ impl Webhooks {
         let mut tasks = JoinSet::new();
         senders.iter().for_each(|senders| drop(tasks.spawn(senders.clone().run_meters())));
         let (tasks, vacated_after) = (Mutex::new(tasks), options.vacated_after);
-        Ok(Webhooks { senders, tasks, vacated_after, occupancy: OnceLock::new() })
+        Ok(Webhooks {
+            senders,
+            tasks,
+            vacated_after,
+            occupancy: OnceLock::new(),
+            reports: OnceLock::new(),
+            journal: None,
+        })
     }
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
@@ -156,6 +176,7 @@ impl Webhooks {
                 Arc::new(LocalSink::new(endpoints().zip(queues).collect()))
             }
         };
+        let _ = self.reports.set(reports.clone());
         let rooms = redis.map(Redis::occupancy);
         let occupancy = Occupancy::new(endpoints().collect(), self.vacated_after, rooms, reports.clone());
         let sink = match occupancy {
@@ -180,6 +201,26 @@ impl Webhooks {
         }
     }
 
+    /// Reports to each project that this node has closed its clients. Call it after [`report_empty_rooms`](
+    /// Self::report_empty_rooms).
+    pub fn report_drained(&self, node: NodeId) {
+        let Some(reports) = self.reports.get() else { return };
+        let filters = self.senders.iter().map(|senders| &senders.endpoint.filter);
+        let projects: BTreeSet<&ProjectId> = filters.flat_map(|filter| &filter.projects).collect();
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&node.0.to_be_bytes());
+        for project in projects {
+            reports.report(Report {
+                project: project.clone(),
+                socket: SocketId::from_bytes(id),
+                protocol: None,
+                user: None,
+                time_ms: unix_ms(SystemTime::now()),
+                action: ClientAction::Drained,
+            });
+        }
+    }
+
     /// How the endpoints do, as this node sees it.
     pub fn status(&self) -> Vec<EndpointStatus> {
         self.senders.iter().map(|senders| senders.status()).collect()
@@ -192,13 +233,19 @@ impl Webhooks {
         found.inspect(|senders| senders.endpoint.replay()).is_some()
     }
 
-    /// Sends what is queued in memory, for at most 5 s; what is left is lost. With Redis, waits for the calls in
-    /// progress for at most 2 s; other nodes, or this one after its next start, send the rest.
+    /// Sends what is queued in memory, for at most 5 s; what is left is lost. With a file or with Redis, waits for the
+    /// calls in progress for at most 2 s; this node after its next start, or other nodes, send the rest.
     pub async fn stop(&self) {
         let mut stops = JoinSet::new();
         self.senders.iter().for_each(|senders| drop(stops.spawn(senders.clone().stop())));
         while stops.join_next().await.is_some() {}
-        self.tasks().abort_all();
+        if let Some(journal) = &self.journal
+            && timeout(LEAVE_TIMEOUT, journal.settled()).await.is_err()
+        {
+            limited!(WARN, "webhook file cannot be written; new reports are lost");
+        }
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
     }
 }
 
@@ -279,14 +326,15 @@ impl EndpointSenders {
 
     async fn stop(self: Arc<Self>) {
         if let Some(queue) = &self.queue {
-            let _ = timeout(STOP_TIMEOUT, async {
+            let longest = if queue.has_file() { LEAVE_TIMEOUT } else { STOP_TIMEOUT };
+            let _ = timeout(longest, async {
                 tokio::select! {
                     () = queue.wait_until_empty() => {}
                     () = self.endpoint.wait_until_stopped() => {}
                 }
             })
             .await;
-            if queue.len() > 0 {
+            if queue.len() > 0 && !queue.has_file() {
                 limited!(
                     WARN,
                     endpoint = printable(&self.endpoint.name),

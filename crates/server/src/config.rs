@@ -9,6 +9,7 @@ mod annotated;
 mod api;
 mod api_keys;
 mod auth;
+mod callee;
 mod clients;
 mod emit;
 mod environment;
@@ -182,9 +183,11 @@ impl Loaded {
     /// Checks the folders of the files that the server creates, and the certificates. Together with loading, this is all that the
     /// server checks before it opens sockets and files.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        let Config { api, inbox, redis, tls, .. } = &self.config;
-        let checked = if redis.url.is_empty() { inbox.check_folder() } else { Ok(()) };
+        let Config { api, hooks, inbox, redis, tls, .. } = &self.config;
+        let is_single_node = redis.url.is_empty();
+        let checked = if is_single_node { inbox.check_folder() } else { Ok(()) };
         checked
+            .and_then(|()| if is_single_node { hooks.check_folder() } else { Ok(()) })
             .and_then(|()| tls.check_files())
             .and_then(|()| api.check_files())
             .map_err(|invalid| self.merged.locate(invalid).into())

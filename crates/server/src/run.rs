@@ -128,9 +128,6 @@ impl Server {
         let redis = connect_redis(&self.loaded.config).await?;
         let backplane = Backplane { redis: redis.as_ref(), webhooks: webhooks.as_ref() };
         let ended = Box::pin(self.run_node(signals, process, backplane, ready)).await;
-        if let Some(webhooks) = &webhooks {
-            webhooks.report_empty_rooms().await;
-        }
         if let Some(redis) = redis {
             redis.leave().await;
         }
@@ -224,13 +221,19 @@ impl Server {
                 None => std::future::pending().await,
             }
         };
+        let node = app.hub().bus().node();
         let served = Served { listeners, tls, health, api };
-        tokio::select! {
+        let ended = tokio::select! {
             ended = serve_all(served, app, &config, stop) => ended,
             () = keeping_certificates => Ok(()),
             // It ends with the watch for signals, so never before the server.
             () = reloader.run(reload, api_requests) => std::future::pending().await,
+        };
+        if let Some(webhooks) = webhooks {
+            webhooks.report_empty_rooms().await;
+            webhooks.report_drained(node);
         }
+        ended
     }
 }
 

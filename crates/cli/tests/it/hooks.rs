@@ -3,17 +3,18 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use switchboard_testkit::{RedisServer, until};
 
-use crate::backend::{KEY, api, shell};
+use crate::backend::{KEY, api, send, shell};
 use crate::support::{Server, run};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A backend that answers every call with a status. Returns its URL and the calls: their heads and bodies.
-fn backend(status: &'static str) -> (String, Receiver<(String, Value)>) {
+pub(crate) fn backend(status: &'static str) -> (String, Receiver<(String, Value)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}/hook", listener.local_addr().expect("it is bound"));
     let (sender, calls) = channel();
@@ -45,7 +46,7 @@ fn serve(stream: TcpStream, status: &str, on_call: impl Fn((String, Value))) {
     }
 }
 
-fn endpoint(url: &str, events: &str) -> String {
+pub(crate) fn endpoint(url: &str, events: &str) -> String {
     format!(
         r#"hooks.endpoints.chat={{url="{url}", secrets="{SECRET}", allow_private=true, events=[{events}]}}"#
     )
@@ -66,7 +67,8 @@ fn kinds_until(calls: &Receiver<(String, Value)>, last: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_reports_its_clients_and_delivers_the_rest_before_it_ends() {
     let (url, calls) = backend("204 No Content");
-    let events = r#""connected","authenticated","joined","left","message","disconnected","undeliverable""#;
+    let events =
+        r#""connected","authenticated","joined","left","message","disconnected","undeliverable","drained""#;
     let server = Server::start(&["demo", "--set", &endpoint(&url, events)]);
     let mut peer = server.peer().await;
     peer.request("/join", json!({ "room": "lobby" })).await;
@@ -76,7 +78,17 @@ async fn a_server_reports_its_clients_and_delivers_the_rest_before_it_ends() {
     server.signal("-TERM");
     let (code, log) = server.ended();
     assert_eq!(code, Some(0), "{log}");
-    assert_eq!(kinds_until(&calls, "disconnected"), ["left", "disconnected"]);
+    let mut kinds = Vec::new();
+    while kinds.len() < 3 {
+        let (_, body) = calls.recv().expect("the backend runs");
+        kinds.extend(body["reports"].as_array().expect("a list").clone());
+    }
+    let of_client: Vec<&str> = kinds.iter().filter_map(|report| report["type"].as_str()).collect();
+    // The node is no client, so its report may overtake them.
+    let of_client: Vec<&&str> = of_client.iter().filter(|kind| **kind != "drained").collect();
+    assert_eq!(of_client, [&"left", &"disconnected"]);
+    let drained = kinds.iter().find(|report| report["type"] == "drained").expect("the node has drained");
+    assert_eq!(drained["node"].as_str().map(str::len), Some(8), "{drained}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,4 +167,53 @@ async fn a_node_without_webhook_endpoints_lists_none() {
     assert_eq!(hooks(&["status"]), (Some(0), String::new()));
     let (code, printed) = hooks(&["replay", "chat"]);
     assert!(code == Some(2) && printed.contains("this server has no webhook endpoints"), "{printed}");
+}
+
+/// The sockets of the next reports of a kind.
+fn sockets_of(calls: &Receiver<(String, Value)>, kind: &str, count: usize) -> Vec<String> {
+    let mut sockets = Vec::new();
+    while sockets.len() < count {
+        let (_, body) = calls.recv().expect("the backend runs");
+        let reports =
+            body["reports"].as_array().expect("a list").iter().filter(|report| report["type"] == kind);
+        sockets.extend(reports.map(|report| report["socket"].as_str().expect("an id").to_owned()));
+    }
+    sockets.sort();
+    sockets
+}
+
+#[expect(clippy::disallowed_methods, reason = "it measures what a backend would")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "slow: a whole lease of the default length"]
+async fn a_thousand_clients_of_a_killed_node_are_reported_once_within_its_lease_and_two_seconds() {
+    const CLIENTS: usize = 1000;
+    const LEASE: Duration = Duration::from_secs(6);
+    let redis = RedisServer::start().await;
+    let (url, calls) = backend("200 OK");
+    let settings = [format!("redis={}", redis.url()), endpoint(&url, r#""connected","disconnected""#)];
+    let settings = settings.each_ref().map(String::as_str);
+    let ((killed, _), (_living, address)) = (api(&settings), api(&settings));
+    let mut peers = Vec::new();
+    for _ in 0..CLIENTS {
+        peers.push(killed.peer().await);
+    }
+    let connected = sockets_of(&calls, "connected", CLIENTS);
+    let key = format!("Bearer {KEY}");
+    until("the store has all sockets", async || {
+        let answer = send(&address, "GET", "/api/v1/info", &[("Authorization", &key)], "");
+        answer.is_some_and(|answer| answer.body["sockets"] == CLIENTS)
+    })
+    .await;
+    let killed_at = now();
+    killed.signal("-KILL");
+    let disconnected = sockets_of(&calls, "disconnected", CLIENTS);
+    assert_eq!(disconnected, connected, "each once");
+    let took = killed_at.elapsed();
+    println!("{CLIENTS} ends were reported {took:?} after the kill");
+    assert!(took < LEASE + Duration::from_secs(2), "{took:?}");
+    assert!(calls.try_recv().is_err(), "nothing is reported twice");
 }

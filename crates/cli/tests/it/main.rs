@@ -17,6 +17,7 @@ mod exposure;
 mod front_page;
 mod history;
 mod hooks;
+mod hooks_file;
 mod idempotency;
 mod inbox_faults;
 mod inbox_outages;

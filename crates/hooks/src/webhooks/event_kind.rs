@@ -25,11 +25,13 @@ pub enum EventKind {
     Message,
     /// An event was sent to a user without a socket.
     Undeliverable,
+    /// A node has closed its clients, because it stops.
+    Drained,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 9] = [
+    pub const ALL: [EventKind; 10] = [
         EventKind::Connected,
         EventKind::Authenticated,
         EventKind::Disconnected,
@@ -39,6 +41,7 @@ impl EventKind {
         EventKind::Vacated,
         EventKind::Message,
         EventKind::Undeliverable,
+        EventKind::Drained,
     ];
 
     /// The kind of a report. `None` for an action that webhooks do not know.
@@ -53,6 +56,7 @@ impl EventKind {
             ClientAction::Vacated(_) => EventKind::Vacated,
             ClientAction::Message(_) => EventKind::Message,
             ClientAction::Undeliverable { .. } => EventKind::Undeliverable,
+            ClientAction::Drained => EventKind::Drained,
             _ => return None,
         })
     }
@@ -69,6 +73,7 @@ impl EventKind {
             EventKind::Vacated => "vacated",
             EventKind::Message => "message",
             EventKind::Undeliverable => "undeliverable",
+            EventKind::Drained => "drained",
         }
     }
 }
@@ -76,7 +81,7 @@ impl EventKind {
 /// No kind of event has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected `connected`, `authenticated`, `disconnected`, `joined`, `left`, `occupied`, `vacated`, `message` or `undeliverable`"
+    "expected `connected`, `authenticated`, `disconnected`, `joined`, `left`, `occupied`, `vacated`, `message`, `undeliverable` or `drained`"
 )]
 pub struct EventKindError;
 

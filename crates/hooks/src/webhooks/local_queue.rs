@@ -1,17 +1,20 @@
-//! The reports of one endpoint on a node without Redis: in memory, bounded in bytes.
+//! The reports of one endpoint on a node without Redis: in memory, bounded in bytes, and if the settings name a file,
+//! also there.
 //!
 //! Reports are divided into lanes by their socket. A lane sends one batch at a time, so the reports of a client keep
 //! their order while another lane waits for a response.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use switchboard_disk::StoredReport;
 use switchboard_event::SocketId;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::batch::{Batch, EncodedReport, GATHER_TIME, REPORTS_MAX, fitting};
+use super::journal::Journal;
 
 /// Number of lanes, and of concurrent calls of an endpoint.
 pub(crate) const LANES: usize = 4;
@@ -24,16 +27,32 @@ pub(crate) struct LocalQueue {
     bytes: AtomicUsize,
     bytes_max: usize,
     emptied: Notify,
+    /// The number of the next report.
+    next: AtomicU64,
+    file: Option<QueueFile>,
+}
+
+/// The copy of a queue in a file.
+pub(crate) struct QueueFile {
+    pub(crate) journal: Arc<Journal>,
+    /// The name of the endpoint.
+    pub(crate) endpoint: Arc<str>,
 }
 
 #[derive(Default)]
 struct Lane {
-    reports: Mutex<VecDeque<EncodedReport>>,
+    reports: Mutex<VecDeque<Queued>>,
     filled: Notify,
 }
 
+/// A report with its number in the queue. In a lane, numbers increase.
+struct Queued {
+    number: u64,
+    report: EncodedReport,
+}
+
 impl Lane {
-    fn reports(&self) -> MutexGuard<'_, VecDeque<EncodedReport>> {
+    fn reports(&self) -> MutexGuard<'_, VecDeque<Queued>> {
         self.reports.lock().expect("no code that holds the reports panics")
     }
 }
@@ -49,7 +68,32 @@ impl LocalQueue {
             bytes: AtomicUsize::new(0),
             bytes_max,
             emptied: Notify::new(),
+            next: AtomicU64::new(1),
+            file: None,
         }
+    }
+
+    /// A queue that is also in a file, with the reports that the file has for it, in their order. They may exceed the
+    /// bound.
+    pub(crate) fn with_file(bytes_max: usize, file: QueueFile, reports: Vec<(u64, StoredReport)>) -> Self {
+        let queue = LocalQueue { file: Some(file), ..LocalQueue::new(bytes_max) };
+        for (number, StoredReport { id, time_ms, spread, json }) in reports {
+            let report = EncodedReport { id, time_ms, json };
+            queue.bytes.fetch_add(bytes_of(&report), Ordering::Relaxed);
+            queue.next.store(number + 1, Ordering::Relaxed);
+            queue.lane(spread).reports().push_back(Queued { number, report });
+        }
+        queue
+    }
+
+    /// The lane of the sockets with a spread.
+    fn lane(&self, spread: u64) -> &Lane {
+        &self.lanes[spread as usize % LANES]
+    }
+
+    /// True if the reports are in a file, too.
+    pub(crate) fn has_file(&self) -> bool {
+        self.file.is_some()
     }
 
     /// Queues a report. Returns false at the bound.
@@ -59,8 +103,14 @@ impl LocalQueue {
             self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
-        let lane = &self.lanes[socket.spread() as usize % LANES];
-        lane.reports().push_back(report);
+        let lane = self.lane(socket.spread());
+        let mut reports = lane.reports();
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(QueueFile { journal, endpoint }) = &self.file {
+            journal.put((endpoint.clone(), number), socket.spread(), &report);
+        }
+        reports.push_back(Queued { number, report });
+        drop(reports);
         lane.filled.notify_one();
         true
     }
@@ -78,16 +128,21 @@ impl LocalQueue {
         })
         .await;
         let queued = lane.reports();
-        let taken = fitting(queued.iter(), body_bytes_max);
-        let reports = queued.iter().take(taken).cloned().collect();
+        let reports = || queued.iter().map(|queued| &queued.report);
+        let taken = fitting(reports(), body_bytes_max);
+        let reports = reports().take(taken).cloned().collect();
         Batch { reports, taken, jobs: Vec::new() }
     }
 
     /// Removes the oldest reports of a lane.
     pub(crate) fn remove(&self, lane: usize, count: usize) {
         let mut reports = self.lanes[lane].reports();
-        let bytes: usize = reports.drain(..count).map(|report| bytes_of(&report)).sum();
+        let removed: Vec<Queued> = reports.drain(..count).collect();
         drop(reports);
+        if let Some(QueueFile { journal, endpoint }) = &self.file {
+            journal.remove(removed.iter().map(|queued| (endpoint.clone(), queued.number)));
+        }
+        let bytes: usize = removed.iter().map(|queued| bytes_of(&queued.report)).sum();
         if self.bytes.fetch_sub(bytes, Ordering::Relaxed) == bytes {
             self.emptied.notify_waiters();
         }
@@ -100,7 +155,7 @@ impl LocalQueue {
 
     /// The time of the oldest report, in milliseconds since 1970.
     pub(crate) fn oldest_ms(&self) -> Option<u64> {
-        self.lanes.iter().filter_map(|lane| Some(lane.reports().front()?.time_ms)).min()
+        self.lanes.iter().filter_map(|lane| Some(lane.reports().front()?.report.time_ms)).min()
     }
 
     /// Waits until the queue is empty.

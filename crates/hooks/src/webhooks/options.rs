@@ -1,7 +1,9 @@
 //! Options of webhooks.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use switchboard_disk::ReportFileError;
 use switchboard_event::{NameError, ProjectId, RoomName};
 use switchboard_redis::ConnectError;
 
@@ -18,6 +20,9 @@ pub struct WebhookOptions {
     /// Without Redis, bytes of reports that one endpoint queues in memory. Default 16 MiB. At the bound a new report is
     /// dropped and counted.
     pub queue_bytes_max: usize,
+    /// Without Redis, the file that has a copy of the queues, so that a restart loses no report. One process at a time can
+    /// open it. Default none: the queues are in memory alone.
+    pub file: Option<PathBuf>,
     /// Longest body of a call, in bytes. Default 1 MiB. A report that is longer is sent alone.
     pub body_bytes_max: usize,
     /// The pause after a first failed attempt is random, up to this time; it doubles with each further failure. Default
@@ -36,6 +41,7 @@ impl Default for WebhookOptions {
         WebhookOptions {
             endpoints: Vec::new(),
             queue_bytes_max: 16 * 1024 * 1024,
+            file: None,
             body_bytes_max: 1024 * 1024,
             retry_min: Duration::from_secs(1),
             retry_max: Duration::from_secs(300),
@@ -145,6 +151,9 @@ pub enum WebhookError {
     /// The name of an endpoint is not valid.
     #[error("the name of a webhook endpoint is not valid")]
     Name(#[from] NameError),
+    /// The file of the queues cannot be used.
+    #[error(transparent)]
+    File(#[from] ReportFileError),
     /// Redis cannot be reached.
     #[error(transparent)]
     Redis(#[from] ConnectError),

@@ -31,6 +31,8 @@ struct ReportJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     room: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     op: Option<i64>,
@@ -54,6 +56,7 @@ pub(crate) fn encode(id: ReportId, kind: EventKind, report: &Report) -> Bytes {
     };
     match &report.action {
         ClientAction::Disconnected { code } => json.code = Some(*code),
+        ClientAction::Drained => json.node = Some(report.socket.node().to_string()),
         ClientAction::Joined(room)
         | ClientAction::Left(room)
         | ClientAction::Occupied(room)
@@ -72,7 +75,7 @@ pub(crate) fn encode(id: ReportId, kind: EventKind, report: &Report) -> Bytes {
 
 /// Returns true for the kinds that report an action of one client.
 fn has_client(kind: EventKind) -> bool {
-    !matches!(kind, EventKind::Occupied | EventKind::Vacated | EventKind::Undeliverable)
+    !matches!(kind, EventKind::Occupied | EventKind::Vacated | EventKind::Undeliverable | EventKind::Drained)
 }
 
 /// The body of a call with these reports.
@@ -142,6 +145,7 @@ mod tests {
             json!({ "type": "message", "socket": socket, "protocol": "emit", "event": "/hi", "data": { "a": 1 } })
         );
         assert_eq!(encoded(Some(Protocol::Mesa), message(22))["op"], 22);
+        assert_eq!(encoded(None, ClientAction::Drained), json!({ "type": "drained", "node": "07070707" }));
         let event = Name::new("mail").unwrap();
         assert_eq!(
             encoded(None, ClientAction::Undeliverable { event, data: Payload::NULL }),

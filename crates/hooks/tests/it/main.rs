@@ -2,6 +2,7 @@
 
 mod backend;
 mod client;
+mod file;
 mod handlers;
 mod local;
 mod redis;

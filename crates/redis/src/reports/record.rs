@@ -9,7 +9,7 @@
 //! and `answer` are optional. The project is that of the stream.
 //!
 //! Streams of webhooks also contain `joined`, `left`, `occupied` and `vacated`, which have a `room`, and `undeliverable`,
-//! which has a `name` and `data`.
+//! which has a `name` and `data`, and `drained`, whose `socket` begins with the id of the node.
 
 use std::borrow::Cow;
 
@@ -93,6 +93,7 @@ enum Kind {
     Occupied,
     Vacated,
     Undeliverable,
+    Drained,
 }
 
 pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
@@ -117,6 +118,7 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
     match &report.action {
         ClientAction::Connected => {}
         ClientAction::Authenticated => record.r#type = Kind::Authentication,
+        ClientAction::Drained => record.r#type = Kind::Drained,
         ClientAction::Disconnected { code } => {
             (record.r#type, record.code) = (Kind::Disconnection, Some(*code))
         }
@@ -176,6 +178,7 @@ pub(super) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
             let data = record.data.ok_or(ReportDecodeError::Missing("data"))?;
             ClientAction::Undeliverable { event: Name::new(&name)?, data: Payload::slice_of(bytes, data) }
         }
+        Kind::Drained => ClientAction::Drained,
         kind @ (Kind::Joined | Kind::Left | Kind::Occupied | Kind::Vacated) => {
             let room = RoomName::new(&record.room.ok_or(ReportDecodeError::Missing("room"))?)?;
             match kind {
@@ -245,6 +248,7 @@ mod tests {
             ClientAction::Occupied(RoomName::new("#\"").unwrap()),
             ClientAction::Vacated(RoomName::new("#a").unwrap()),
             ClientAction::Undeliverable { event: Name::new("mail").unwrap(), data: Payload::NULL },
+            ClientAction::Drained,
         ] {
             let before = report(action);
             let bytes = encode(ID, &before).into();

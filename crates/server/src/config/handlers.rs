@@ -2,18 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
-use switchboard::ProjectId;
-use switchboard_hooks::{
-    CONNECT, EventPattern, HandlerOptions, OnFailure, OutgoingClient, OutgoingOptions, Signer,
-};
+use switchboard_hooks::{CONNECT, EventPattern, HandlerOptions, OnFailure};
 
+use super::callee::{Callee, project_ids};
 use super::error::InvalidSetting;
-use super::file::read;
-use super::hooks::{check_name, secrets_error, url_error};
 use super::secret::Secrets;
 
 /// Settings of handlers over HTTP.
@@ -112,22 +107,24 @@ impl HandlerBackend {
     fn options(&self, name: &str) -> Result<HandlerOptions, InvalidSetting> {
         let section = format!("handlers.backends.{name}");
         let bad = |key: &str, problem: String| InvalidSetting::new(format!("{section}.{key}"), problem);
-        check_name(&section, name)?;
-        let outgoing = self.outgoing(&section)?;
-        OutgoingClient::new(&self.url, outgoing.clone()).map_err(|error| url_error(&section, error))?;
-        let secrets: Vec<String> = self.secrets.iter().map(|secret| secret.reveal().to_owned()).collect();
-        Signer::new(secrets.iter().map(String::as_str)).map_err(|error| secrets_error(&section, error))?;
+        let callee = Callee {
+            section: &section,
+            name,
+            url: &self.url,
+            secrets: &self.secrets,
+            allow_private: self.allow_private,
+            timeout_ms: self.timeout_ms,
+            ca_file: self.ca_file.as_ref(),
+            response_bytes_max: RESPONSE_BYTES_MAX,
+        };
+        let (outgoing, secrets) = callee.options()?;
         if self.in_flight_max == 0 {
             return Err(bad("in_flight_max", "expected at least 1".into()));
         }
         if let Some(header) = self.headers.iter().find(|name| name.parse::<HeaderName>().is_err()) {
             return Err(bad("headers", format!("`{header}` is not the name of a header")));
         }
-        let projects = self.projects.as_ref().map(|ids| ids.iter().map(|id| ProjectId::new(id)).collect());
-        let projects: Option<Vec<ProjectId>> =
-            projects.transpose().map_err(|error: switchboard::NameError| {
-                bad("projects", format!("expected project ids: {error}"))
-            })?;
+        let projects = self.projects.as_deref().map(|ids| project_ids(&section, ids)).transpose()?;
         Ok(HandlerOptions {
             name: name.into(),
             url: self.url.clone(),
@@ -162,20 +159,6 @@ impl HandlerBackend {
         };
         events.map(pattern).collect()
     }
-
-    fn outgoing(&self, section: &str) -> Result<OutgoingOptions, InvalidSetting> {
-        if self.timeout_ms == 0 {
-            return Err(InvalidSetting::new(format!("{section}.timeout_ms"), "expected at least 1"));
-        }
-        let ca_key = format!("{section}.ca_file");
-        let root_certificates = self.ca_file.iter().map(|path| read(&ca_key, path));
-        Ok(OutgoingOptions {
-            allow_private: self.allow_private,
-            timeout: Duration::from_millis(self.timeout_ms),
-            response_bytes_max: RESPONSE_BYTES_MAX,
-            root_certificates: root_certificates.collect::<Result<_, _>>()?,
-        })
-    }
 }
 
 /// Longest answer of a backend in bytes.
@@ -183,6 +166,8 @@ const RESPONSE_BYTES_MAX: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::{Config, ConfigError, with};
     use super::*;
 

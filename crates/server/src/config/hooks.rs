@@ -6,21 +6,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use switchboard::ProjectId;
-use switchboard_hooks::{
-    EndpointOptions, EventKind, EventSet, OutgoingClient, OutgoingOptions, RoomPattern, SecretError, Signer,
-    UrlError, WebhookOptions,
-};
+use switchboard_hooks::{EndpointOptions, EventKind, EventSet, OutgoingOptions, RoomPattern, WebhookOptions};
 use switchboard_redis::ReportOptions;
 
+use super::callee::{Callee, project_ids};
 use super::error::InvalidSetting;
-use super::file::read;
+use super::file::check_folder;
 use super::no_effect::NoEffect;
 use super::projects::Projects;
 use super::reports::Reports;
 use super::secret::Secrets;
-
-/// Most characters of the name of an endpoint.
-const NAME_CHARS_MAX: usize = 64;
 
 /// Settings of webhooks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +24,10 @@ pub struct Hooks {
     /// Without Redis, bytes of reports that this node queues in memory for one endpoint; at the bound a new report is
     /// dropped and counted. With Redis, `reports.queue_bytes_max` and `reports.backlog_max` apply. Default 16,777,216.
     pub queue_bytes_max: usize,
+    /// Without Redis, the file that has a copy of the queues, so that a restart loses no report. One process at a time can open
+    /// it. Default none: the queues are in memory alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// Longest body of a call in bytes, at least 1,024; a report that is longer is sent alone. Default 1,048,576.
     pub body_bytes_max: usize,
     /// Longest pause after a first failed call, in milliseconds, at least 1. It doubles with each further failure, and each
@@ -79,6 +78,7 @@ impl Default for Hooks {
         let WebhookOptions { queue_bytes_max, body_bytes_max, retry_min, retry_max, age_max, .. } = defaults;
         Hooks {
             queue_bytes_max,
+            file: None,
             body_bytes_max,
             retry_min_ms: retry_min.as_millis() as u64,
             retry_max_ms: retry_max.as_millis() as u64,
@@ -105,6 +105,14 @@ impl Hooks {
         self.options(projects).map(drop)
     }
 
+    /// Checks that the file can exist.
+    pub(super) fn check_folder(&self) -> Result<(), InvalidSetting> {
+        match self.file.as_deref().filter(|_| !self.endpoints.is_empty()) {
+            Some(path) => check_folder("hooks.file", path),
+            None => Ok(()),
+        }
+    }
+
     /// Settings without effect.
     pub(super) fn no_effect(&self, is_single_node: bool) -> Option<NoEffect> {
         if self.endpoints.is_empty() {
@@ -112,7 +120,7 @@ impl Hooks {
         }
         let reason =
             "redis.url is set, so reports are queued in Redis; reports.queue_bytes_max bounds the queue";
-        (!is_single_node).then(|| NoEffect::of(&["hooks.queue_bytes_max"], reason))
+        (!is_single_node).then(|| NoEffect::of(&["hooks.queue_bytes_max", "hooks.file"], reason))
     }
 
     /// The secrets of each endpoint, by their key.
@@ -128,6 +136,7 @@ impl Hooks {
         Ok((!endpoints.is_empty()).then_some(WebhookOptions {
             endpoints,
             queue_bytes_max: self.queue_bytes_max,
+            file: self.file.clone(),
             body_bytes_max: self.body_bytes_max,
             retry_min: Duration::from_millis(self.retry_min_ms),
             retry_max: Duration::from_millis(self.retry_max_ms),
@@ -157,16 +166,21 @@ impl HookEndpoint {
     fn options(&self, name: &str, projects: &Projects) -> Result<EndpointOptions, InvalidSetting> {
         let section = format!("hooks.endpoints.{name}");
         let bad = |key: &str, problem: String| InvalidSetting::new(format!("{section}.{key}"), problem);
-        check_name(&section, name)?;
-        let outgoing = self.outgoing(&section)?;
-        OutgoingClient::new(&self.url, outgoing.clone()).map_err(|error| url_error(&section, error))?;
-        let secrets: Vec<String> = self.secrets.iter().map(|secret| secret.reveal().to_owned()).collect();
-        Signer::new(secrets.iter().map(String::as_str)).map_err(|error| secrets_error(&section, error))?;
+        let defaults = OutgoingOptions::default();
+        let callee = Callee {
+            section: &section,
+            name,
+            url: &self.url,
+            secrets: &self.secrets,
+            allow_private: self.allow_private,
+            timeout_ms: self.timeout_ms.unwrap_or(defaults.timeout.as_millis() as u64),
+            ca_file: self.ca_file.as_ref(),
+            response_bytes_max: defaults.response_bytes_max,
+        };
+        let (outgoing, secrets) = callee.options()?;
         let rooms = self.rooms.as_deref().map(RoomPattern::new).transpose();
         let own = std::slice::from_ref(&projects.default);
-        let ids = self.projects.as_deref().unwrap_or(own).iter().map(|id| ProjectId::new(id));
-        let ids = ids.collect::<Result<Vec<_>, _>>();
-        let ids = ids.map_err(|error| bad("projects", format!("expected project ids: {error}")))?;
+        let ids = project_ids(&section, self.projects.as_deref().unwrap_or(own))?;
         if ids.is_empty() {
             return Err(bad("projects", "expected at least one project".into()));
         }
@@ -188,53 +202,6 @@ impl HookEndpoint {
         }
         let kinds = self.events.iter().map(|event| event.parse::<EventKind>());
         kinds.collect::<Result<_, _>>().map_err(|error| InvalidSetting::new(key(), error.to_string()))
-    }
-
-    fn outgoing(&self, section: &str) -> Result<OutgoingOptions, InvalidSetting> {
-        if self.timeout_ms == Some(0) {
-            return Err(InvalidSetting::new(format!("{section}.timeout_ms"), "expected at least 1"));
-        }
-        let ca_key = format!("{section}.ca_file");
-        let root_certificates = self.ca_file.iter().map(|path| read(&ca_key, path));
-        let defaults = OutgoingOptions::default();
-        Ok(OutgoingOptions {
-            allow_private: self.allow_private,
-            timeout: self.timeout_ms.map_or(defaults.timeout, Duration::from_millis),
-            root_certificates: root_certificates.collect::<Result<_, _>>()?,
-            ..defaults
-        })
-    }
-}
-
-/// Checks the name of an endpoint or a backend, which is also a label of metrics.
-pub(super) fn check_name(section: &str, name: &str) -> Result<(), InvalidSetting> {
-    let is_allowed = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
-    if name.is_empty() || name.len() > NAME_CHARS_MAX || !name.chars().all(is_allowed) {
-        let problem = format!("expected a name of 1 to {NAME_CHARS_MAX} letters, digits, `-` and `_`");
-        return Err(InvalidSetting::new(section, problem));
-    }
-    Ok(())
-}
-
-/// The error of secrets, with a way to make a good one.
-pub(super) fn secrets_error(section: &str, error: SecretError) -> InvalidSetting {
-    let problem = format!("expected secrets of signatures: {error}");
-    let hint = "`echo whsec_$(openssl rand -base64 32)` prints a good one";
-    InvalidSetting::new(format!("{section}.secrets"), problem).with_hint(hint)
-}
-
-/// The error of a URL, with the setting that mends it.
-pub(super) fn url_error(section: &str, error: UrlError) -> InvalidSetting {
-    let key = |name: &str| format!("{section}.{name}");
-    match error {
-        UrlError::RootCertificate(error) => {
-            InvalidSetting::new(key("ca_file"), format!("expected certificates in PEM: {error}"))
-        }
-        UrlError::Private(error) => {
-            let hint = format!("set {section}.allow_private = true if the backend runs on this network");
-            InvalidSetting::new(key("url"), format!("expected a public address: {error}")).with_hint(hint)
-        }
-        error => InvalidSetting::new(key("url"), format!("expected an https or http address: {error}")),
     }
 }
 
@@ -290,6 +257,16 @@ mod tests {
         }
         let error = with(&[&format!("hooks.endpoints={{\"a b\" = {{{good}}}}}")]).unwrap_err().to_string();
         assert!(error.contains("hooks.endpoints.a b"), "{error}");
+        for (path, problem) in
+            [("/nonexistent/hooks.redb", "no folder /nonexistent"), ("/", "found a folder")]
+        {
+            let endpoint = format!("hooks.endpoints.chat={{{good}}}");
+            let config = with(&[&endpoint, &format!("hooks.file={path}")]).unwrap();
+            let error = config.hooks.check_folder().unwrap_err().to_string();
+            assert!(error.contains("hooks.file") && error.contains(problem), "{error}");
+            let without_endpoints = with(&[&format!("hooks.file={path}")]).unwrap();
+            assert!(without_endpoints.hooks.check_folder().is_ok(), "nothing is written");
+        }
         for set in
             ["hooks.retry_min_ms=0", "hooks.retry_max_ms=1", "hooks.body_bytes_max=5", "hooks.retry_for_s=0"]
         {

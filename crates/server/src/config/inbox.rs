@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use switchboard::backplane::InboxLimits;
 
 use super::error::InvalidSetting;
+use super::file::check_folder;
 use super::no_effect::NoEffect;
 
 /// Settings of the inbox.
@@ -83,15 +84,7 @@ impl Inbox {
 
     /// Checks that the inbox file can exist.
     pub(super) fn check_folder(&self) -> Result<(), InvalidSetting> {
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let problem = match folder {
-            _ if !self.is_on() => return Ok(()),
-            Some(folder) if !folder.is_dir() => format!("there is no folder {}", folder.display()),
-            _ if self.path.is_dir() => "expected a file, found a folder".into(),
-            _ => return Ok(()),
-        };
-        let invalid = InvalidSetting::new("inbox.path", problem);
-        Err(invalid.with_hint("create the folder, or set inbox.path to a file in another one"))
+        if self.is_on() { check_folder("inbox.path", &self.path) } else { Ok(()) }
     }
 
     /// Settings without effect.

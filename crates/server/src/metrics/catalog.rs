@@ -343,7 +343,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_queue_bytes",
         Part::Node,
         &[QUEUE],
-        "Bytes in this node's queues: publications, presence, inbox (messages to be stored), receipts, reports and history (messages to rooms) for Redis, and jobs for the inbox_file",
+        "Bytes in this node's queues: publications, presence, inbox (messages to be stored), receipts, reports and history (messages to rooms) for Redis, jobs for the inbox_file, and reports for the webhook_file",
     ),
     gauge("switchboard_nodes", Part::Redis, &[], "Nodes with a valid lease, including this one"),
     gauge(

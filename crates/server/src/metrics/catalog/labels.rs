@@ -190,7 +190,17 @@ pub(super) const UNDELIVERED_REASON: Label = label(
 
 pub(super) const QUEUE: Label = label(
     "queue",
-    &["publications", "presence", "inbox", "receipts", "reports", "webhooks", "inbox_file", "history"],
+    &[
+        "publications",
+        "presence",
+        "inbox",
+        "receipts",
+        "reports",
+        "webhooks",
+        "inbox_file",
+        "webhook_file",
+        "history",
+    ],
 );
 
 pub(super) const REDIS_CONNECTION: Label =

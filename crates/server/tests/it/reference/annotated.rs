@@ -52,6 +52,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("projects.every.recipients_max", "100"),
     ("projects.every.user_info_bytes_max", "1000"),
     ("projects.every.shard_info_bytes_max", "100000"),
+    ("hooks.file", r#""switchboard-hooks.redb""#),
     ("redis.url", r#""redis://127.0.0.1:6379""#),
     ("redis.master", r#""switchboard""#),
     ("redis.sentinel_password", r#""the password of the sentinels""#),
