@@ -97,6 +97,9 @@ pub(crate) struct SendEvent {
     /// Drop the message for a receiver whose send queue is full, instead of disconnecting it.
     #[arg(long)]
     pub(crate) volatile: bool,
+    /// Print the number of sockets that the recipients have on all nodes, too.
+    #[arg(long)]
+    pub(crate) count: bool,
     #[command(flatten)]
     pub(crate) api: Api,
 }

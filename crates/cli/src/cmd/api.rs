@@ -132,7 +132,7 @@ fn row(members: &Map<String, Value>) -> String {
 async fn send_event(send: &SendEvent) -> Result<(), Failure> {
     let data = json_or_text(&send.data).map_err(|error| Failure::Usage(error.into()))?;
     let policy = if send.volatile { "volatile" } else { "live" };
-    let body = json!({ "event": send.event, "inbox": send.inbox, "policy": policy });
+    let body = json!({ "event": send.event, "inbox": send.inbox, "policy": policy, "count": send.count });
     let body = send.api.body(&send.recipients, body, Some(data.get()))?;
     let answer = send.api.client()?.call(Call::post(&["send"], body)).await?;
     send.api.print(&answer);

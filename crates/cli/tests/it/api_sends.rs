@@ -148,10 +148,20 @@ async fn memberships_change_for_an_audience_on_all_nodes() {
             |address: &str| call(address, "send", &json!({ "event": "HI", "to": { set: ["hall"] } })).body;
         assert_eq!(sent(&first)["sockets_here"], 1);
         until("the other node has executed it", async || sent(&second)["sockets_here"] == 1).await;
+        let counted = json!({ "event": "HI", "to": { set: ["hall"] }, "count": true });
+        until("both are counted", async || call(&first, "send", &counted).body["sockets"] == 2).await;
         change(remove, key);
         assert_eq!(sent(&first)["sockets_here"], 0);
         until("the other node has executed it", async || sent(&second)["sockets_here"] == 0).await;
     }
+    let users = |count: usize| (0..count).map(|user| user.to_string()).collect::<Vec<_>>();
+    let counted = |users: &[String]| {
+        call(&first, "send", &json!({ "event": "HI", "to": { "users": users }, "count": true }))
+    };
+    let answer = counted(&users(100));
+    assert_eq!((answer.status, &answer.body["sockets"]), (200, &json!(2)), "{}", answer.body);
+    let answer = counted(&users(101));
+    assert_eq!((answer.status, &answer.body["field"]), (400, &json!("count")), "{}", answer.body);
 }
 
 #[tokio::test]

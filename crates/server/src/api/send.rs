@@ -1,8 +1,9 @@
 //! `POST /api/v1/send`: sends an event to an audience, live or through inboxes.
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard::{App, Audience, EmitError, Payload};
+use switchboard::{App, Audience, EmitError, Payload, Target};
 use switchboard_log::{limited, printable_error};
 use utoipa::ToSchema;
 
@@ -32,6 +33,9 @@ pub(super) struct Message {
     /// Stores the message in the inbox of each user until it is acknowledged. All recipients must be users.
     #[serde(default)]
     inbox: bool,
+    /// Counts the sockets of the recipients on all nodes, for at most 100 recipients.
+    #[serde(default)]
+    count: bool,
     /// The project. Default: the server's own.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
@@ -49,6 +53,9 @@ pub(super) enum Policy {
     Volatile,
 }
 
+/// Most recipients whose sockets are counted.
+const COUNTED_MAX: usize = 100;
+
 /// The result of a send.
 #[derive(Default, Serialize, ToSchema)]
 pub(super) struct Sent {
@@ -61,6 +68,11 @@ pub(super) struct Sent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     behind_here: Option<usize>,
+    /// With `count`: number of sockets that the recipients have on all nodes. A socket that matches twice counts twice, and so
+    /// does one that is left out by `except`. Left out if Redis does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sockets: Option<usize>,
     /// With `inbox`: number of inboxes that store the message.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -83,11 +95,16 @@ pub(super) struct Sent {
     responses((status = 200, description = "The message is sent, or stored and sent", body = Sent))
 )]
 pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent, Problem> {
-    let Message { event, data, to, except, policy, inbox, project } = message;
+    let Message { event, data, to, except, policy, inbox, count, project } = message;
     let app = context.project(project.as_deref())?;
     let audience = to.except(except)?;
     let data = payload(data)?;
-    match (inbox, policy) {
+    if count && audience.to.len() > COUNTED_MAX {
+        let reason = format_args!("sockets of at most {COUNTED_MAX} recipients are counted");
+        return Err(Problem::invalid_field("count", reason));
+    }
+    let counted = if count { audience.to.clone() } else { Vec::new() };
+    let sent = match (inbox, policy) {
         (true, Policy::Live) => store(&app, audience, &event, data).await,
         (true, Policy::Volatile) => Err(Problem::invalid_field(
             "policy",
@@ -102,7 +119,16 @@ pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent,
             let (sockets_here, behind_here) = (Some(sent.queued), Some(sent.behind));
             Ok(Sent { sockets_here, behind_here, degraded, ..Sent::default() })
         }
-    }
+    }?;
+    let sockets = if count { sockets_of(&app, &counted).await } else { None };
+    Ok(Sent { sockets, ..sent })
+}
+
+/// Number of sockets that targets have on all nodes; `None` if the store does not answer.
+async fn sockets_of(app: &App, targets: &[Target]) -> Option<usize> {
+    let store = app.hub().store();
+    let counts = targets.iter().map(|target| store.count(app.project_id(), target));
+    try_join_all(counts).await.ok().map(|counts| counts.into_iter().sum())
 }
 
 async fn store(app: &App, audience: Audience, event: &str, data: Payload) -> Result<Sent, Problem> {
