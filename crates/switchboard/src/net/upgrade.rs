@@ -1,5 +1,6 @@
 //! The WebSocket upgrade: checks handshake requests, answers them, and starts connections.
 
+mod answer;
 mod error;
 mod gate;
 mod resume;
@@ -16,14 +17,13 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use switchboard_backplane::ClientAction;
 use switchboard_event::{RatedOperation, SocketId};
 use switchboard_hub::NewSession;
-use switchboard_log::{limited, limited_by, printable, printable_error};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::handshake;
 use tokio::net::TcpStream;
@@ -32,7 +32,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
 use crate::net::credential::token_in;
-use crate::net::forwarded::{ReportError, reported_host};
+use crate::net::forwarded::reported_host;
 use crate::net::heartbeat::Heartbeats;
 use crate::net::http_client::HttpClient;
 use crate::net::http_connection::IsEncrypted;
@@ -57,6 +57,9 @@ use crate::node::resume::take_over::ResumeError;
 use crate::protocols::Handshake;
 use crate::protocols::admission::{Admission, Candidate};
 use crate::routing::server::Server;
+use answer::{
+    log_refusal, log_refused_cookie, log_refused_origin, log_unknown_address, refusal, switching_protocols,
+};
 use error::UpgradeError;
 use resume::ResumeRequest;
 
@@ -396,98 +399,6 @@ fn head_bytes<B>(request: &Request<B>) -> usize {
     // Each header has a colon, a space and a line break.
     let headers = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     uri + headers.sum::<usize>()
-}
-
-/// At `info`, if a limit or the settings refuse what a client may have wanted. Origins have a line of their own.
-fn log_refusal(error: &UpgradeError, client: Option<IpAddr>) {
-    let (reason, client) = (error.reason(), client.map(printable));
-    match reason {
-        RefusalReason::Origin => {}
-        RefusalReason::ServerFull
-        | RefusalReason::AddressFull
-        | RefusalReason::ConnectRate
-        | RefusalReason::RequestRate
-        | RefusalReason::Uri => {
-            limited_by!(
-                reason.label(),
-                INFO,
-                reason = printable(reason.label()),
-                client,
-                error = printable_error(error),
-                "handshake refused"
-            );
-        }
-        _ => limited_by!(
-            reason.label(),
-            DEBUG,
-            reason = printable(reason.label()),
-            client,
-            error = printable_error(error),
-            "handshake refused"
-        ),
-    }
-}
-
-/// At `info`, because the usual cause is a missing entry in the settings.
-fn log_refused_origin(headers: &HeaderMap) {
-    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
-    let origin = printable(String::from_utf8_lossy(origin));
-    limited!(INFO, origin, "page refused with 403, because its origin is not in clients.allowed_origins");
-}
-
-/// At `info`, because the usual cause is a missing entry in the settings.
-fn log_refused_cookie(headers: &HeaderMap) {
-    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
-    let origin = printable(String::from_utf8_lossy(origin));
-    limited!(
-        INFO,
-        origin,
-        "page of another host refused with 403, because its browser sent the cookie of auth.cookie and its origin is \
-         not in clients.allowed_origins"
-    );
-}
-
-fn log_unknown_address(error: ReportError) {
-    match error {
-        ReportError::Unreadable => limited!(
-            WARN,
-            "client counts as its proxy, because the address that the trusted proxy reported is unreadable"
-        ),
-        ReportError::Contradictory => limited!(
-            WARN,
-            "client counts as its proxy, because x-forwarded-for and forwarded name different clients; \
-             set clients.forwarded_header to the header that the proxy writes"
-        ),
-    }
-}
-
-fn switching_protocols(accept: HeaderValue) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    response
-}
-
-fn refusal(error: &UpgradeError) -> Response<Body> {
-    let mut response = Response::new(Body::from(format!("{error}\n")));
-    *response.status_mut() = error.status();
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if error.status() == StatusCode::UPGRADE_REQUIRED {
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    }
-    if error.status() == StatusCode::TOO_MANY_REQUESTS {
-        let seconds = match error {
-            UpgradeError::Limit(LimitError::Rule(ms)) => ms.div_ceil(1000).max(1),
-            _ => 1,
-        };
-        headers.insert(header::RETRY_AFTER, seconds.into());
-    }
-    response
 }
 
 impl<B: Send + 'static> tower::Service<Request<B>> for UpgradeService {
