@@ -4,24 +4,47 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, anyhow};
 use serde_json::{Map, Value, json};
+use switchboard_log::printable_error;
 use switchboard_server::Config;
 
 use crate::args::Token;
 use crate::cmd::data::json_or_text;
 use crate::output::{Failure, print_json};
-use crate::streams::print_line;
+use crate::streams::{print_error_line, print_line};
 
 /// Prints a new token, or the user and the expiry of a token.
 pub(crate) async fn run(token: Token) -> Result<(), Failure> {
     match token {
         Token::Make { user, expires_in, claims, settings } => {
             let config = settings.load()?;
-            let claims = read_claims(&claims)?;
+            let claims = with_required(&config, read_claims(&claims)?);
             let secret = config.auth.jwt_secret.iter().next().ok_or_else(no_keys)?;
             let token = switchboard_auth::sign(secret.reveal(), &user, expires_in, claims);
-            print_line(token.map_err(|error| Failure::Run(error.into()))?);
+            let token = token.map_err(|error| Failure::Run(error.into()))?;
+            warn_if_refused(&config, &token).await?;
+            print_line(token);
         }
         Token::Check { token, settings } => check(&settings.load()?, &token).await?,
+    }
+    Ok(())
+}
+
+/// Adds the issuer and the audience that the settings require, unless the claims have them.
+fn with_required(config: &Config, mut claims: Map<String, Value>) -> Map<String, Value> {
+    for (name, required) in [("iss", &config.auth.issuer), ("aud", &config.auth.audience)] {
+        if let Some(required) = required {
+            claims.entry(name).or_insert_with(|| json!(required));
+        }
+    }
+    claims
+}
+
+/// Warns of a token that a server with the same settings would refuse. It may be wanted: one that is valid later, or a test.
+async fn warn_if_refused(config: &Config, token: &str) -> Result<(), Failure> {
+    let verifier = config.auth.verifier().map_err(|error| Failure::Usage(error.into()))?;
+    if let Err(error) = verifier.ok_or_else(no_keys)?.identify(None, token).await {
+        let error = printable_error(&error);
+        print_error_line(format_args!("warning: a server with these settings refuses this token: {error}"));
     }
     Ok(())
 }

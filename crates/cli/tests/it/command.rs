@@ -215,6 +215,27 @@ fn a_refused_origin_is_logged_with_the_setting_and_bounded() {
 }
 
 #[test]
+fn a_token_has_the_audience_and_issuer_of_the_settings_and_one_that_they_refuse_is_warned_of() {
+    let settings = ["--set", "auth.jwt_secret=a secret of this test, and long enough"];
+    let required = ["--set", "auth.audience=shop", "--set", "auth.issuer=us"];
+    let make = |more: &[&str]| run(&[&["token", "make", "7"][..], &settings, &required, more].concat());
+    let made = make(&[]);
+    assert_eq!(String::from_utf8_lossy(&made.stderr), "");
+    let token = String::from_utf8(made.stdout).expect("a token is text");
+    let checked = run(&[&["token", "check", token.trim()][..], &settings, &required].concat());
+    assert!(checked.status.success(), "{checked:?}");
+    for claim in ["aud=other", "can={\"lobby\":\"j\"}", "can=foo", "exp=1"] {
+        let made = make(&["--claim", claim]);
+        assert!(made.status.success() && !made.stdout.is_empty(), "{claim}");
+        let warning = String::from_utf8_lossy(&made.stderr).into_owned();
+        assert!(
+            warning.starts_with("warning: a server with these settings refuses this token: "),
+            "{warning}"
+        );
+    }
+}
+
+#[test]
 fn tokens_are_made_and_verified_with_the_keys_in_the_settings() {
     const NEW: &str = "the new secret of this test, and long enough";
     const OLD: &str = "the old secret of this test, and long enough";

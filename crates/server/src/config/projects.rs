@@ -16,8 +16,8 @@ use super::error::InvalidSetting;
 pub struct Projects {
     /// Project of emit clients; their protocol names none. Default `default`.
     pub default: String,
-    /// Accepts clients of any project. If false, only the projects in `projects.named` exist, and clients
-    /// of others are refused with 403. Default true.
+    /// Accepts Koji clients of any project; they name theirs. If false, those that name one that is not in `projects.named`
+    /// are refused with 403. Clients of the other protocols name no project, so this does not affect them. Default true.
     pub any: bool,
     /// Rules of every project.
     pub every: ProjectSettings,
