@@ -31,6 +31,7 @@ fn with_file(app: App, config: &Config) -> Result<App, RunError> {
 fn without_backplane(config: &Config, rules: &SharedRules) -> App {
     let project = ProjectId::new(&config.projects.default).expect("the settings were checked");
     let mut app = App::new().with_limits(config.limits.clone()).with_accept_options(config.accept_options());
+    app = app.with_tokens_answered();
     if config.koji.enabled {
         app = app.with_koji(config.koji.protocol().with_projects(rules.by_project()));
     }

@@ -16,7 +16,7 @@ use crate::api::setup::Setup;
 use crate::node::Node;
 use crate::node::errors::EmitError;
 use crate::node::limits::Limits;
-use crate::node::verifier::CurrentVerifier;
+use crate::node::verifier::{AnswersTokens, CurrentVerifier};
 
 /// A real-time application: the handlers of events, and the connected sockets.
 ///
@@ -58,9 +58,11 @@ impl App {
         &self.setup
     }
 
-    /// Returns true if the app can verify tokens.
-    pub(crate) fn has_verifier(&self) -> bool {
-        self.setup().extension::<CurrentVerifier>().is_some_and(|verifier| verifier.get().is_some())
+    /// Returns true if the app verifies tokens of handshakes, or refuses them.
+    pub(crate) fn reads_tokens(&self) -> bool {
+        let verifier = self.setup().extension::<CurrentVerifier>();
+        verifier.is_some_and(|verifier| verifier.get().is_some())
+            || self.setup().extension::<AnswersTokens>().is_some()
     }
 
     pub(crate) fn setup_mut(&mut self) -> &mut Setup {

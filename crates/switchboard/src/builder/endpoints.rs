@@ -9,7 +9,7 @@ use crate::api::socket::Socket;
 use crate::net::options::{AcceptOptions, CurrentOptions};
 use crate::node::access::rule::AccessRule;
 use crate::node::connect_gate::ConnectGate;
-use crate::node::verifier::{CurrentVerifier, Verifier};
+use crate::node::verifier::{AnswersTokens, CurrentVerifier, Verifier};
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
 use crate::routing::server::RawHandler;
@@ -136,5 +136,22 @@ impl App {
         let current = CurrentVerifier::default();
         current.set(Some(Arc::new(verifier)));
         self.set(current)
+    }
+
+    /// Refuses tokens of emit handshakes also while the app has no verifier, with the reason `no_verifier`, so that a
+    /// client that shows one learns it. Default: such an app leaves them alone, because its handlers may read them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// use switchboard::App;
+    ///
+    /// let app = App::new().with_tokens_answered();
+    /// # let server = switchboard_testkit::TestServer::start(app).await;
+    /// # let mut peer = switchboard_testkit::Peer::connect(&server.url("/?sb=1&token=x")).await;
+    /// # assert_eq!(peer.next().await["data"]["code"], "no_verifier");
+    /// # Ok(()) }
+    /// ```
+    pub fn with_tokens_answered(self) -> Self {
+        self.set(AnswersTokens)
     }
 }

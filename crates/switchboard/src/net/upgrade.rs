@@ -210,7 +210,7 @@ impl UpgradeService {
             return Err(UpgradeError::Stopping);
         }
         let handshake = Handshake::of(app, request.uri())?;
-        let token = match handshake.takes_token_of_headers() && app.has_verifier() {
+        let token = match handshake.takes_token_of_headers() && app.reads_tokens() {
             true => token_in(headers, &options).inspect_err(|_| log_refused_cookie(headers))?,
             false => None,
         };

@@ -111,6 +111,11 @@ impl ConnectionInfo {
         self.raw_query().contains("sb=1") && self.query("sb").as_deref() == Some("1")
     }
 
+    /// Returns true if the client connects with `?resume=0`: it would not come back to a session that is kept for it.
+    pub(crate) fn declines_resume(&self) -> bool {
+        self.raw_query().contains("resume=0") && self.query("resume").as_deref() == Some("0")
+    }
+
     /// All query parameters in order, decoded.
     ///
     /// ```no_run

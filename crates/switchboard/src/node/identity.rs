@@ -239,6 +239,18 @@ fn bind(node: &Arc<Node>, session: &Arc<Session>, identity: &Identity) -> Result
     Ok(())
 }
 
+/// Logs a socket out of a user. If its token names the user, its rights end too. Returns false if it was not logged in as
+/// this user.
+pub(crate) fn log_out(node: &Arc<Node>, session: &Arc<Session>, user: &UserId) -> bool {
+    // Locked during the logout, so that it does not undo a concurrent login with a new token.
+    let mut bindings = node.token_bindings.lock();
+    if bindings.user(session.id).as_ref() == Some(user) {
+        bindings.remove(session.id);
+        access::set_claim(node, session, None, Lost::Replaced);
+    }
+    inbox::log_out(node, session, user)
+}
+
 /// Interval at which expired tokens are logged out.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -150,6 +150,9 @@ where
     }
 }
 
+/// An app with this part answers tokens of handshakes also while it has no verifier.
+pub(crate) struct AnswersTokens;
+
 /// The app's verifier, which can be replaced.
 #[derive(Default)]
 pub(crate) struct CurrentVerifier(RwLock<Option<Arc<dyn Verifier>>>);

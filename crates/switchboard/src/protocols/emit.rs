@@ -38,7 +38,7 @@ impl WireProtocol for EmitProtocol {
 
     /// Matches every address.
     fn match_uri(app: &App, uri: &Uri) -> Option<Result<Option<String>, UriError>> {
-        Some(Ok(if app.has_verifier() { token_in(uri) } else { None }))
+        Some(Ok(if app.reads_tokens() { token_in(uri) } else { None }))
     }
 
     fn takes_token_of_headers(token: &Option<String>) -> bool {

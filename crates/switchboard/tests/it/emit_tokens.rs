@@ -1,8 +1,11 @@
 //! Tokens of emit clients: in the address, in a header, in a cookie, and by `@identify`.
 
+use std::sync::Arc;
+
 use serde_json::json;
+use switchboard::access::{AccessRequest, Rights};
 use switchboard::net::AcceptOptions;
-use switchboard::{App, Reply, Socket};
+use switchboard::{App, Data, Identity, Reply, ReplyError, Socket, UserId};
 use switchboard_testkit::{Peer, TestServer};
 use tokio::sync::oneshot;
 
@@ -120,4 +123,34 @@ async fn without_a_verifier_a_token_in_the_address_is_the_applications() {
     let mut peer = Peer::connect(&server.url("/?sb=1&token=mine")).await;
     assert_eq!(peer.request("/token", json!({})).await, "mine");
     assert_eq!(peer.request("@identify", json!({ "token": "x" })).await["code"], "no_verifier");
+}
+
+/// Every token gives the user in it, and the right to join one room.
+async fn with_a_room(token: String) -> Result<Identity, String> {
+    let user = UserId::new(&token).map_err(|error| error.to_string())?;
+    let rights = Rights::new([("#own", "j")]).map_err(|error| error.to_string())?;
+    Ok(Identity { rights: Some(Arc::new(rights)), ..Identity::new(user) })
+}
+
+#[tokio::test]
+async fn a_logout_ends_the_user_and_the_rooms_that_only_its_token_gave() {
+    async fn join(socket: Socket) -> Result<Reply<usize>, ReplyError> {
+        socket.join_as_client("own")?;
+        Ok(Reply(socket.rooms().len()))
+    }
+    async fn leave(socket: Socket, Data(user): Data<String>) -> Result<Reply<(bool, usize)>, ReplyError> {
+        let was_in = socket.logout(&user)?;
+        Ok(Reply((was_in, socket.rooms().len())))
+    }
+    let app = App::new().on("/join", join).on("/leave", leave).on("/whoami", whoami);
+    let server =
+        TestServer::start(app.with_verifier(with_a_room).with_access_rule(|_: &AccessRequest<'_>| false))
+            .await;
+    let mut peer = Peer::connect(&server.url("/?token=ann")).await;
+    assert_eq!(peer.request("/join", json!({})).await, 1);
+    assert_eq!(peer.request("/leave", json!("bob")).await, json!([false, 1]));
+    assert_eq!(peer.request("/leave", json!("ann")).await, json!([true, 0]));
+    assert_eq!(peer.request("/whoami", json!({})).await, json!(null));
+    assert_eq!(peer.request("/join", json!({})).await["code"], "forbidden");
+    assert_eq!(peer.request("/leave", json!("ann")).await, json!([false, 0]));
 }

@@ -331,9 +331,12 @@ async fn a_client_that_resumes_again_and_again_keeps_one_session_and_disturbs_no
 async fn without_resume_and_for_original_clients_nothing_changes() {
     let with_ticket = [("sec-websocket-protocol", "switchboard, ticket.AAAA")];
     let mesa = || app().with_mesa(Mesa::new());
-    for (app, path, headers) in
-        [(App::new(), "/?sb=1", &[][..]), (app(), "/", &with_ticket), (app(), "/?sb=2", &with_ticket)]
-    {
+    for (app, path, headers) in [
+        (App::new(), "/?sb=1", &[][..]),
+        (app(), "/", &with_ticket),
+        (app(), "/?sb=2", &with_ticket),
+        (app(), "/?sb=1&resume=0", &[]),
+    ] {
         let server = TestServer::start(app).await;
         let mut peer = Peer::try_connect(&server.url(path), headers).await.unwrap();
         peer.quiet().await;

@@ -211,11 +211,11 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
   }
 
   /**
-   * Reads messages that a room keeps. Rejects like `request`: with a `RefusedError` of the code `no_history` if the room
+   * Reads messages that a room keeps. The caller may name the type of their data. Rejects like `request`: with a `RefusedError` of the code `no_history` if the room
    * keeps none, and of `forbidden` if this client may not read them.
    */
-  history(room: string, options?: HistoryOptions): Promise<RoomHistory> {
-    return this.#protocol.history(room, options);
+  history<Data = unknown>(room: string, options?: HistoryOptions): Promise<RoomHistory<Data>> {
+    return this.#protocol.history(room, options) as Promise<RoomHistory<Data>>;
   }
 
   /** Stores a value in this client; nothing is sent. */

@@ -5,7 +5,7 @@
 import { webSocketUrl } from "../core/address.js";
 import { check, checkOptions, FUNCTION, STRING } from "../core/check.js";
 import type { Connection } from "../core/connection.js";
-import { SwitchboardError } from "../core/errors.js";
+import { AuthenticationFailedError, SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, type JsonObject } from "../core/json.js";
 import { listenerError } from "../core/listeners.js";
 import { resolveOptions } from "../core/options.js";
@@ -16,7 +16,7 @@ import { Session } from "../core/session.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
 import { historyOptions, type HistoryOptions, type RoomHistory } from "./history.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
-import { refusedErrorFrom } from "./refusedError.js";
+import { RateLimitedError, refusedErrorFrom } from "./refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
 import { schemaOf, validated } from "./schema.js";
 
@@ -64,8 +64,10 @@ export class EmitProtocol {
         openMethod: "open()",
         url: (token) => {
           if (token !== undefined) address.searchParams.set(options.tokenParameter ?? "token", token);
-          // The server's own events, of which the session is one, reach only clients that understand them.
-          if (this.#resumes()) address.searchParams.set("sb", "1");
+          // The server's own events, of which the session and the answer to a token are two, reach only clients that
+          // understand them.
+          if (this.#resumes() || token !== undefined) address.searchParams.set("sb", "1");
+          if (token !== undefined && !this.#resumes()) address.searchParams.set("resume", "0");
           this.#token = token;
           return address;
         },
@@ -192,7 +194,12 @@ export class EmitProtocol {
 
   #identified(answer: unknown): void {
     const refusal = refusedErrorFrom(answer);
-    if (refusal) this.connection.listeners.report(refusal);
+    if (!refusal) return;
+    const reason = refusal.serverCode;
+    const why = `the server refused the token: ${reason}`;
+    const error = refusal instanceof RateLimitedError ? refusal : new AuthenticationFailedError(why, { closeCode: 0, reason }, refusal);
+    // No promise carries it, so without a listener the console shows it.
+    if (!this.connection.listeners.report(error)) console.error(error);
   }
 
   #settle(ackId: unknown, reply: unknown): void {

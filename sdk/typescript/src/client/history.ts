@@ -21,13 +21,13 @@ export const historyOptions = (): Expectations<HistoryOptions> =>
   ({ ...CALL_OPTIONS, before: OBJECT, after: OBJECT, limit: COUNT });
 
 /** A message in a history. */
-export interface HistoryMessage {
+export interface HistoryMessage<Data = unknown> {
   /** Its number. */
   readonly offset: number;
   /** The name of the event. */
   readonly event: string;
   /** Its data, not validated. */
-  readonly data: unknown;
+  readonly data: Data;
   /** The id of the socket that sent it, or null if the server did. */
   readonly sender: string | null;
   /** When the server received it, in milliseconds since 1970. */
@@ -35,7 +35,7 @@ export interface HistoryMessage {
 }
 
 /** A part of the history of a room. */
-export interface RoomHistory {
+export interface RoomHistory<Data = unknown> {
   /** The name of the room, with its `#`. */
   readonly room: string;
   /** The version of the history. */
@@ -47,5 +47,5 @@ export interface RoomHistory {
   /** Whether messages between the position of the request and the answer may be missing. */
   readonly gap: boolean;
   /** The messages, oldest first. There may be fewer than requested, if they are large. */
-  readonly messages: readonly HistoryMessage[];
+  readonly messages: readonly HistoryMessage<Data>[];
 }

@@ -27,6 +27,8 @@ export interface Listeners {
   add(event: string, listener: Listener): () => void;
   /** Removes a listener, or all listeners of an event. */
   remove(event: string, listener?: Listener): void;
+  /** Returns true if the event has a listener. */
+  has(event: string): boolean;
   /** Calls the listeners of an event; returns their number. */
   call(event: string, ...values: unknown[]): number;
   /** Calls one function of the application. Returns undefined, and reports the error, if it throws. */
@@ -89,5 +91,7 @@ export function createListeners(errorEvent: string, latest: (event: string) => u
 
   const report = (error: SwitchboardError) => call(errorEvent, error);
 
-  return { add, remove, call, run, report };
+  const has = (event: string) => table.has(event);
+
+  return { add, remove, has, call, run, report };
 }

@@ -65,6 +65,8 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   #active: AbortController | undefined;
   /** Failed attempts since the last message from the server. */
   #failures = 0;
+  /** The failed attempts before the current connection or attempt. */
+  #failuresBefore = 0;
   /** A message arrived since the watchdog last checked. */
   #isAlive = false;
   #isProbing = false;
@@ -175,6 +177,7 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   async #attemptOnce(reason: TokenReason): Promise<void> {
     const { connectTimeout } = this.options;
     const { signal } = (this.#attempt = new AbortController());
+    this.#failuresBefore = this.#failures;
     const failed = (error: SwitchboardError) => signal.aborted || this.#lost(NO_CLOSE_FRAME, error.message, error);
     this.#stopTimer = after(connectTimeout || Infinity, () => failed(timeoutError(this.#awaited(), connectTimeout)));
     try {
@@ -192,7 +195,7 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   #awaited(): string {
     const { hello, name } = this.#protocol;
     const isOpen = this.#socket?.readyState === OPEN;
-    return hello && isOpen ? `${hello.name} from ${this.#address}, which may be no ${name} endpoint,` : `connection to ${this.#address}`;
+    return hello && isOpen ? `${hello.name} from ${this.#address}, which may be no ${name} endpoint,` : `connection to ${this.#address}, which may be no WebSocket server,`;
   }
 
   #openSocket(url: URL): WebSocketLike {
@@ -248,7 +251,11 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   #reject(other: string): void {
     const why = `it speaks ${other}, and this client ${this.#protocol.name}; check the path`;
     const error = new ConnectFailedError(`cannot connect to ${this.#address}: ${why}`);
+    const isCarried = !this.#wasConnected;
     this.#lost(NO_CLOSE_FRAME, error.message, error, true);
+    // The call of `open` rejects, unless it has resolved: an emit client connects before it can know. Then, without a
+    // listener, the console shows the error.
+    if (!isCarried && !this.listeners.has(`${this.#protocol.prefix}error`)) console.error(error);
   }
 
   /** Detaches the socket, its attempt and its timers; returns the socket to be closed. */
@@ -307,7 +314,7 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     if (!callConnected) this.#protocol.lost(disconnected, state === "closed");
     this.#notify("state", change);
     callConnected?.();
-    if (callConnected && previous === "reconnecting") this.#notify("reconnect", { attempt: this.#failures, resumed });
+    if (callConnected && previous === "reconnecting") this.#notify("reconnect", { attempt: this.#failuresBefore, resumed });
     else if (previous === "connected") this.#notify("disconnect", change);
     if (error) this.#notify("error", error);
   }

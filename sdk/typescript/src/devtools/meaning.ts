@@ -41,7 +41,7 @@ const MESA_OPERATIONS: Record<number, string> = {
 };
 
 /** Secrets in a frame: they are never recorded. */
-const SECRETS = /("(?:token|authorization|password|secret)"\s*:\s*")(?:[^"\\]|\\.)*(")/gi;
+const SECRETS = /("(?:token|authorization|password|secret|ticket)"\s*:\s*")(?:[^"\\]|\\.)*(")/gi;
 
 /** Replaces tokens and passwords in a frame. */
 export function withoutSecrets(text: string): string {

@@ -29,7 +29,7 @@ export const STYLE = `
 }
 :host([hidden]) { display: none; }
 :host([data-docked]) { position: fixed; z-index: 2147483000; right: max(16px, env(safe-area-inset-right)); bottom: max(16px, env(safe-area-inset-bottom)); width: min(440px, calc(100vw - 32px)); height: min(520px, calc(100dvh - 32px)); }
-:host([data-docked][data-closed]) { width: 210px; height: 44px; }
+:host([data-docked][data-closed]) { width: min(270px, calc(100vw - 32px)); height: 44px; }
 
 *, ::before, ::after { box-sizing: border-box; }
 [hidden] { display: none !important; }

@@ -6,7 +6,7 @@
  */
 
 import { encodeName, urlBelow } from "../core/address.js";
-import { BOOLEAN, check, checkOptions, FUNCTION, OBJECT, SECRET, shown, STRING, STRING_OR_NUMBER, type Expectations } from "../core/check.js";
+import { BOOLEAN, check, checkOptions, FUNCTION, OBJECT, SECRET, shown, STRING, STRING_OR_NUMBER, type Expectation, type Expectations } from "../core/check.js";
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import { AuthenticationFailedError, BadDataError, type SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
@@ -57,7 +57,7 @@ const USER_INFO_BYTES_MAX = 16_384;
 export interface DispatchOptions extends ConnectionOptions, AuthorizationOptions {
   /** The shard to join. Default: one with a free seat, assigned by the server. */
   readonly shardName?: string | undefined;
-  /** The capacity of a shard that the server creates for this client. Default: the server's, 100 seats. */
+  /** The capacity of a shard that the server creates for this client, 1 to 10,000. Default: the server's, 100 seats. */
   readonly maxConnectionsPerShard?: string | number | undefined;
   /**
    * Sends the token in the address, too. A server needs it there if only the token gives the right to join the shard;
@@ -122,11 +122,17 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
 /** The options of the constructor and of all later calls, merged. */
 type Settings = Omit<DispatchConfig, "options">;
 
+/** The server takes its default for any other value, so a table of four would have a hundred seats. */
+const SEATS: Expectation = {
+  expected: "a whole number from 1 to 10,000",
+  allows: (value) => STRING_OR_NUMBER.allows(value) && /^[1-9]\d{0,4}$/.test(`${value as string}`) && Number(value) <= 10_000,
+};
+
 /** The expectations for the settings that other clients do not have. */
 const OWN_SETTINGS: OwnExpectations<Settings> = {
   authorization: SECRET,
   shardName: STRING,
-  maxConnectionsPerShard: STRING_OR_NUMBER,
+  maxConnectionsPerShard: SEATS,
   tokenInAddress: BOOLEAN,
   resume: BOOLEAN,
   projectToken: SECRET,

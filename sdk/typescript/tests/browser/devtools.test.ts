@@ -86,7 +86,7 @@ test("the frames of an emit client are shown with direction, name, size, time an
 
 test("tokens are never recorded", async () => {
   await chat(server.port);
-  await page.evaluate(() => void window.client.emit("/x", { token: "s3cret \\\" quoted", list: [{ authorization: "s3cret" }], kept: "yes" }));
+  await page.evaluate(() => void window.client.emit("/x", { token: "s3cret \\\" quoted", ticket: "s3cret", list: [{ authorization: "s3cret" }], kept: "yes" }));
   await frame("out", "/x").waitFor();
   await frame("out", "/x").locator("summary").click();
   // The browser reports that the frame is open in a later task.

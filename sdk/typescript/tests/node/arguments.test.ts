@@ -56,7 +56,11 @@ test("options of one client only are rejected by the others", () => {
   expect(() => new Dispatch(wrong({ projectID: "p" }))).toThrow(badOption("there is no option projectID"));
   expect(() => new Dispatch(wrong({ projectId: 7 }))).toThrow(badOption("projectId is 7; expected a string"));
   expect(() => new Dispatch({ options: wrong({ maxConnectionsPerShard: true }) }))
-    .toThrow(badOption("maxConnectionsPerShard is true; expected a string or a number"));
+    .toThrow(badOption("maxConnectionsPerShard is true; expected a whole number from 1 to 10,000"));
+  for (const seats of [0, -1, 1.5, NaN, Infinity, 10_001, "0", "four", "4 ", "1e3", " ", [4]]) {
+    expect(() => new Dispatch({ options: wrong({ maxConnectionsPerShard: seats }) })).toThrow(badOption("expected a whole number from 1 to 10,000"));
+  }
+  new Dispatch({ maxConnectionsPerShard: 10_000 });
   expect(() => new Client("ws://x", wrong({ autoconnect: false }))).toThrow(badOption("there is no option autoconnect; the options are"));
   // An option of original backends.
   new Dispatch({ options: { projectToken: "secret", maxConnectionsPerShard: "25" } });

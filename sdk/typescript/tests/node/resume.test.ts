@@ -48,7 +48,7 @@ test("a session is resumed with its rooms, and queued messages are sent afterwar
       if (state === "reconnecting") client.emit("/message", { room: "kept", text: round });
     });
     network.cut();
-    expect(await reconnects.next()).toEqual({ attempt: 0, resumed: true });
+    expect(await reconnects.next()).toEqual({ attempt: 1, resumed: true });
     expect(await texts.nextWhere((text) => text === round)).toBe(round);
   }
   expect(connections).toEqual([true, true, true]);

@@ -6,7 +6,7 @@
 import { once } from "node:events";
 import { createServer, type Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { WebSocket } from "ws";
 
 import { EmitClient, type StateChange } from "../../src/client/index.js";
@@ -17,10 +17,14 @@ import { ReceiveQueue } from "../support/receiveQueue.js";
 import { freePort, startServer, type Server } from "../support/server.js";
 
 let server: Server;
+/** Every path of this address is of the Mesa protocol. */
+let mesaOnly: string;
 const opened: { close(): Promise<void> }[] = [];
 
 beforeAll(async () => {
-  server = await startServer({ settings: ["mesa.enabled=true", "clients.allowed_origins=[\"https://allowed.example\"]"] });
+  const mesaPort = await freePort();
+  mesaOnly = `ws://127.0.0.1:${mesaPort}`;
+  server = await startServer({ settings: ["mesa.enabled=true", `mesa.listen=127.0.0.1:${mesaPort}`, "clients.allowed_origins=[\"https://allowed.example\"]"] });
 });
 afterEach(() => Promise.all(opened.splice(0).map((connection) => connection.close())));
 afterAll(() => server.stop());
@@ -58,6 +62,23 @@ describe("a path of another protocol", () => {
     expect(await closes.next()).toMatchObject({ state: "closed", willReconnect: false });
     expect(await errors.next()).toMatchObject(failure(message));
     await expect(client.request("/ping")).rejects.toMatchObject({ code: "not_connected", message: `not connected: ${message}` });
+  });
+
+  test("is on the console for an emit client without a listener of errors", async () => {
+    const logged = new ReceiveQueue<unknown>();
+    const error = vi.spyOn(console, "error").mockImplementation(logged.put);
+    const client = new EmitClient(`${server.url}/koji`, { WebSocket });
+    opened.push(client);
+    // The connection may end before or after the call of `open` does; one of the two reports it.
+    const rejected = client.open().catch(logged.put);
+    expect(await logged.next()).toMatchObject({ code: "connect_failed", message: expect.stringContaining("it speaks Koji") as string });
+    await rejected;
+    error.mockRestore();
+  });
+
+  test("makes a Koji client reject at the port of the Mesa protocol", async () => {
+    const message = `cannot connect to ${mesaOnly}/koji: it speaks Mesa, and this client Koji; check the path`;
+    await expect(koji(mesaOnly)).rejects.toMatchObject(failure(message));
   });
 });
 

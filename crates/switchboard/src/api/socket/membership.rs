@@ -143,6 +143,24 @@ impl Socket {
         inbox::log_in(self.node(), &self.session, &UserId::new(user)?)
     }
 
+    /// Logs the socket out of a user. Returns false if it was not logged in as this user. If a token has logged it in, the
+    /// rights of the token end too, with the rooms and tags that only they gave; the token itself stays valid until it is
+    /// [revoked](crate::App::revoke).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
+    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
+    /// # app.connect_stream(stream);
+    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
+    /// socket.login("ann")?;
+    /// assert!(socket.logout("ann")?);
+    /// assert!(!app.is_user_online("ann").await?);
+    /// # Ok(()) }
+    /// ```
+    pub fn logout(&self, user: &str) -> Result<bool, NameError> {
+        Ok(identity::log_out(self.node(), &self.session, &UserId::new(user)?))
+    }
+
     /// Verifies a token with the app's [`Verifier`] and logs the socket in as its user, in place of the user
     /// of an earlier token. When the token expires, the socket is logged out and stays connected.
     ///

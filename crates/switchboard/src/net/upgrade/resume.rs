@@ -76,7 +76,8 @@ pub(super) fn offer(
     refusal: Option<ResumeError>,
 ) -> Option<Bytes> {
     // Protocols without notices have no frame, and no session to keep.
-    if !state.info.understands_extensions() || encode_notice(protocol, SESSION, &Payload::NULL).is_none() {
+    let wants_session = state.info.understands_extensions() && !state.info.declines_resume();
+    if !wants_session || encode_notice(protocol, SESSION, &Payload::NULL).is_none() {
         return None;
     }
     let mut data = json!({ "resumed": false });
