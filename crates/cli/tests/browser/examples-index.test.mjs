@@ -19,6 +19,21 @@ describeExample("", (open) => {
     }
   });
 
+  test("no example scrolls sideways on any width", LIMITS, async () => {
+    const page = await open("Ada");
+    const links = await page.getByRole("link").evaluateAll((links) => links.map(({ href }) => href));
+    const pages = links.filter((link) => link.includes("/examples/") && !link.endsWith(".txt"));
+    assert.ok(pages.length >= 5, `${links}`);
+    for (const link of [page.url(), ...pages]) {
+      await page.goto(link);
+      for (const width of [320, 390, 700, 1280]) {
+        await page.setViewportSize({ width, height: 800 });
+        const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        assert.ok(overflow <= 0, `${link} at ${width}: ${overflow}`);
+      }
+    }
+  });
+
   test("a card shows the number of people in its example, and links to it", LIMITS, async () => {
     const page = await open("Ada");
     assert.equal(await page.getByText("here now").count(), 0);
