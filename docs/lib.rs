@@ -31,5 +31,6 @@ documents! {
     RustClient: "guides/rust-client.md",
     Scaling: "guides/scaling.md",
     Shards: "guides/shards.md",
+    Testing: "guides/testing.md",
     Workers: "guides/workers.md",
 }

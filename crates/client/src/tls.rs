@@ -26,11 +26,27 @@ mod with_rustls {
     /// Separates untrusted certificates from other errors.
     pub(crate) fn connect_error(error: tokio_websockets::Error) -> ConnectError {
         match tls_error(&error) {
+            Some(rustls::Error::InvalidCertificate(cause)) if is_of_an_authority(cause) => {
+                ConnectError::Certificate(Box::new(CertificateOfAuthority))
+            }
             Some(cause @ rustls::Error::InvalidCertificate(_)) => {
                 ConnectError::Certificate(Box::new(cause.clone()))
             }
             _ => ConnectError::Failed(Box::new(error)),
         }
+    }
+
+    /// The server shows the certificate of an authority, as `openssl req -x509` makes it by default.
+    #[derive(Debug, thiserror::Error)]
+    #[error(
+        "the server's certificate is that of a certificate authority; make one for servers, with openssl's option \
+         -addext basicConstraints=critical,CA:FALSE"
+    )]
+    struct CertificateOfAuthority;
+
+    /// rustls passes this error of its verifier on without a type of its own.
+    fn is_of_an_authority(error: &rustls::CertificateError) -> bool {
+        format!("{error:?}").contains("CaUsedAsEndEntity")
     }
 
     /// tokio-rustls wraps its errors in I/O errors.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, CertifiedKey, KeyPair, generate_simple_self_signed};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedKey, IsCa, KeyPair, generate_simple_self_signed};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -30,10 +30,21 @@ impl TestCertificate {
 
     /// A certificate for these hosts, valid until a time.
     pub fn valid_until(hosts: &[&str], end: SystemTime) -> Self {
+        TestCertificate::generate(hosts, end, IsCa::NoCa)
+    }
+
+    /// A certificate for these hosts that is one of an authority, so no client accepts it as that of a server.
+    pub fn of_authority(hosts: &[&str]) -> Self {
+        let end = SystemTime::now() + Duration::from_secs(3600);
+        TestCertificate::generate(hosts, end, IsCa::Ca(BasicConstraints::Unconstrained))
+    }
+
+    fn generate(hosts: &[&str], end: SystemTime, is_ca: IsCa) -> Self {
         let hosts: Vec<String> = hosts.iter().map(|host| host.to_string()).collect();
         let mut params = CertificateParams::new(hosts).expect("names of hosts");
         params.not_before = SystemTime::UNIX_EPOCH.into();
         params.not_after = end.into();
+        params.is_ca = is_ca;
         let key = KeyPair::generate().expect("a key");
         let cert = params.self_signed(&key).expect("a certificate");
         TestCertificate { cert: cert.pem(), key: key.serialize_pem(), der: cert.der().clone() }

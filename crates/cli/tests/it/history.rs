@@ -45,7 +45,7 @@ async fn a_backend_reads_the_history_of_a_room() {
 async fn a_wrong_request_of_a_history_is_refused_with_the_reason() {
     let (_server, address) = with_messages();
     for (path, reason) in [
-        ("hall/history", "room: #hall has no history"),
+        ("hall/history", "room: #hall has no history: no pattern for rooms with a history matches it"),
         ("lobby/history?limit=1001", "limit: 1001, over the limit of 1000"),
         ("lobby/history?limit=-1", "limit: "),
         ("lobby/history?after=x", "after: "),

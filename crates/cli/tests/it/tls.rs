@@ -245,6 +245,16 @@ fn the_emit_command_trusts_a_root_certificate_and_shows_no_token() {
     }
 }
 
+#[test]
+fn the_certificate_of_an_authority_is_refused_with_the_way_to_make_another() {
+    let server = SecureServer::start(&TestCertificate::of_authority(&["127.0.0.1"]), &[]);
+    let url = format!("wss://{}/", server.server.address);
+    let refused = run(&["emit", &url, "/ping", "--root-certificate", &server.cert]);
+    let error = String::from_utf8_lossy(&refused.stderr);
+    assert!(error.contains("the server's certificate is that of a certificate authority"), "{error}");
+    assert!(error.contains("-addext basicConstraints=critical,CA:FALSE"), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plain_http_is_redirected_if_the_settings_say_so() {
     let server = SecureServer::start(&localhost(), &["tls.redirect_listen=127.0.0.1:0"]);

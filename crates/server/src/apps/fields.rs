@@ -5,7 +5,10 @@ use switchboard::{Payload, ReplyError};
 
 /// A member that must be a string.
 pub(super) fn text(data: &Payload, field: &str) -> Result<String, ReplyError> {
-    optional_text(data, field).ok_or_else(|| ReplyError::bad_data(format!("`{field}` is not a string")))
+    optional_text(data, field).ok_or_else(|| {
+        let expected = format!("{{\"{field}\":\"…\"}}");
+        ReplyError::bad_data(format!("`{field}` is not a string; expected an object such as {expected}"))
+    })
 }
 
 /// A member, if it is a string.

@@ -24,7 +24,7 @@ pub enum HistoryError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// No rule gives the room a history.
-    #[error("{0} has no history")]
+    #[error("{0} has no history: no pattern for rooms with a history matches it")]
     NoHistory(RoomName),
     /// The client has no right to read the history of the room.
     #[error(transparent)]

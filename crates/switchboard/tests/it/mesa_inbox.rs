@@ -431,6 +431,27 @@ async fn a_failed_read_of_the_inbox_at_login_is_retried() {
 }
 
 #[tokio::test]
+async fn a_late_read_of_the_inbox_delivers_each_message_once_and_the_stored_ones_in_order() {
+    let failing = ObstructedInbox::new(Semaphore::MAX_PERMITS);
+    let server = start_obstructed(&failing).await;
+    for n in 1..=3 {
+        dispatch(&server, "7", n).await;
+    }
+    // The login reads twice; of the three reads that follow, only the last one succeeds.
+    failing.failures.store(4, Ordering::Relaxed);
+    let mut peer = connect_as(&server, "7").await;
+    // Live messages do not wait for the inbox. They are stored too, and must not arrive again.
+    dispatch(&server, "7", 4).await;
+    assert_eq!(peer.next().await, live(4));
+    for n in 1..=3 {
+        assert_eq!(peer.next().await, redelivered(n, n));
+    }
+    assert_eq!(failing.failures.load(Ordering::Relaxed), 0);
+    peer.silent().await.expect("no message arrives twice");
+    until("no message is stored", async || inbox_page(&server, "7").await.messages.is_empty()).await;
+}
+
+#[tokio::test]
 async fn a_socket_that_takes_the_turn_after_its_connection_ended_gives_it_back() {
     let inbox = ObstructedInbox::new(0);
     let server = start_obstructed(&inbox).await;
