@@ -67,7 +67,9 @@ async fn the_room_is_empty_after_its_member_has_left() {
     let (ended, mut ends) = mpsc::unbounded_channel();
     let app = app().on("@disconnect", move || {
         let ended = ended.clone();
-        async move { drop(ended.send(())) }
+        async move {
+            let _ = ended.send(());
+        }
     });
     let client = Client::connect(&start(app.clone()).await).await.unwrap();
     let _: Value = client.request("/join", &json!("lobby")).await.unwrap();
