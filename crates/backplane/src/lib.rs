@@ -14,7 +14,6 @@ mod bus;
 pub mod contract;
 mod future;
 mod history;
-mod history_rules;
 mod idempotency;
 mod inbox;
 mod local_members;
@@ -22,6 +21,7 @@ mod memory;
 mod rates;
 mod report_sink;
 mod revocations;
+mod room_rules;
 mod seats;
 mod store;
 
@@ -32,7 +32,6 @@ pub use history::{
     AppendOutcome, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RecordedMessage,
     RoomMessage,
 };
-pub use history_rules::{HistoryRule, HistoryRules, RoomPatternError};
 pub use idempotency::{
     CLAIM_LIFETIME, Claim, ClaimOutcome, Digest, IdempotencyStore, RESPONSE_LIFETIME, RequestKey,
 };
@@ -46,5 +45,6 @@ pub use report_sink::{
     ClientAction, ClientMessage, ReplyAddress, Report, ReportId, ReportSink, WorkerChange, WorkerListener,
 };
 pub use revocations::{REVOKED_UNTIL_MS_MAX, Revocation, RevocationStore, RevokedTokens};
+pub use room_rules::{HistoryRule, HistoryRules, OverflowRules, RoomPatternError, RoomRule, RoomRules};
 pub use seats::{SeatRequest, Seated, Shard};
 pub use store::{NodeLease, Page, Store};

@@ -4,9 +4,7 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use switchboard_backplane::{Content, Publication};
-use switchboard_event::{
-    Audience, Event, IntoAudience, NameError, OverflowPolicy, ProjectId, Target, UserId,
-};
+use switchboard_event::{Audience, Event, IntoAudience, NameError, ProjectId, Target, UserId};
 use switchboard_redis::{LegacyMessage, Publisher};
 
 use crate::error::{ConnectError, DispatchError};
@@ -124,8 +122,8 @@ impl Dispatcher {
             let stored = self.publisher.store(&self.project, &users, &event).await?;
             return Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: stored.evicted });
         }
-        self.publish(audience, Content::Event { event, policy: OverflowPolicy::Live, position: None })
-            .await?;
+        let policy = message.policy.clone();
+        self.publish(audience, Content::Event { event, policy, position: None }).await?;
         Ok(Dispatched::default())
     }
 

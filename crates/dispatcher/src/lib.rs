@@ -26,5 +26,5 @@ pub use error::{ConnectError, DispatchError, MessageError};
 pub use message::Message;
 pub use options::DispatcherOptions;
 pub use switchboard_backplane::InboxLimits;
-pub use switchboard_event::{Audience, IntoAudience, Name, SocketId, Target};
+pub use switchboard_event::{Audience, IntoAudience, LatestKey, Name, OverflowPolicy, SocketId, Target};
 pub use switchboard_redis::{Mode, Options as RedisOptions};

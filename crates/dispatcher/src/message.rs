@@ -1,7 +1,7 @@
 //! A message to dispatch.
 
 use serde::Serialize;
-use switchboard_event::{Name, Payload};
+use switchboard_event::{Name, OverflowPolicy, Payload};
 use switchboard_wire::mesa::event_name;
 
 use crate::error::MessageError;
@@ -13,6 +13,7 @@ pub struct Message {
     pub(crate) name: Name,
     pub(crate) data: Payload,
     pub(crate) sync: bool,
+    pub(crate) policy: OverflowPolicy,
     op: i64,
     kind: Option<Name>,
 }
@@ -51,12 +52,26 @@ impl Message {
 
     fn with_payload(op: i64, data: Payload, kind: Option<Name>) -> Result<Self, MessageError> {
         let data = data.checked_depth()?;
-        Ok(Message { name: event_name(op, kind.as_ref())?, data, sync: true, op, kind })
+        let (name, policy) = (event_name(op, kind.as_ref())?, OverflowPolicy::Live);
+        Ok(Message { name, data, sync: true, policy, op, kind })
     }
 
     /// Does not store the message in inboxes, regardless of the dispatcher's options.
     pub fn without_sync(self) -> Self {
         Message { sync: false, ..self }
+    }
+
+    /// Sets what becomes of the message at a client that is too slow, and does not store it in inboxes. Original servers do
+    /// not receive the policy.
+    ///
+    /// ```
+    /// use switchboard_dispatcher::{Message, OverflowPolicy};
+    ///
+    /// let tick = Message::new(0, &[3, 4], "TICK")?.with_policy(OverflowPolicy::Oldest);
+    /// # Ok::<(), switchboard_dispatcher::MessageError>(())
+    /// ```
+    pub fn with_policy(self, policy: OverflowPolicy) -> Self {
+        Message { policy, sync: false, ..self }
     }
 
     /// The message in the format of original Mesa servers.

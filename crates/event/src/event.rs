@@ -47,15 +47,3 @@ pub struct Event {
     /// When the sender's node received it, in milliseconds since 1970 by that node's clock.
     pub time_ms: u64,
 }
-
-/// How a message is handled at a receiver with a full outbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum OverflowPolicy {
-    /// Delivered at most once, in order per sender and receiver. A receiver with a full outbox is closed with
-    /// 1013, which signals the loss.
-    #[default]
-    Live,
-    /// Dropped and counted; the receiver stays connected.
-    Volatile,
-}

@@ -1,12 +1,13 @@
-//! Delivery into outboxes: appends frames, schedules flushes, counts the outcomes.
+//! Delivery into outboxes: appends frames, schedules flushes, counts the outcomes and reports losses.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use switchboard_event::{Event, OverflowPolicy, Parcel, Position, Protocol, RoomName};
+use switchboard_event::{Audience, Event, OverflowPolicy, Parcel, Position, Protocol, RoomName, Target};
 
-use crate::outbox::{Appended, Placement};
+use crate::hub_event::{HubEvent, Listener};
+use crate::outbox::{Appended, Bound, DroppedFrames, Message, Placement};
 use crate::session::Session;
 
 /// Encodes an event as a complete WebSocket frame of a protocol, with its position for clients that receive positions.
@@ -29,10 +30,12 @@ pub struct Delivered {
     pub queued: usize,
     /// Those of them that are behind: more than half of their outbox is full.
     pub behind: usize,
-    /// Sockets in whose outbox it took the place of an older frame of its slot.
+    /// Sockets in whose outbox it took the place of an older frame of its slot or key.
     pub replaced: usize,
-    /// Sockets that missed the frame: it was volatile and their outbox was full.
+    /// Sockets that missed the frame, by its overflow policy, because their outbox was full.
     pub dropped: usize,
+    /// Sockets that will get it from the history of its room, because their outbox was full.
+    pub lagging: usize,
     /// Sockets that are being closed because their outbox was full.
     pub overflowed: usize,
     /// Sockets that were closing already.
@@ -57,8 +60,10 @@ pub struct HubStats {
     pub queued_bytes: AtomicU64,
     /// Frames in outboxes replaced by newer ones before they were sent.
     pub replaced: AtomicU64,
-    /// Volatile frames dropped at a full outbox.
-    pub dropped: AtomicU64,
+    /// Frames dropped at a full outbox, by the policies of their messages.
+    pub dropped: DroppedFrames,
+    /// Messages that receivers will get from the history of their room, because their outbox was full.
+    pub lagging: AtomicU64,
     /// Sockets closed because their outbox was full.
     pub overflowed: AtomicU64,
     /// Frames for sockets that were closing.
@@ -85,6 +90,7 @@ pub(crate) struct Delivery {
     pub(crate) overflow_frame: Bytes,
     pub(crate) outbox_bytes_max: AtomicUsize,
     pub(crate) stats: HubStats,
+    pub(crate) listener: OnceLock<Listener>,
 }
 
 impl Delivery {
@@ -93,11 +99,11 @@ impl Delivery {
         placement: Placement,
         sessions: impl IntoIterator<Item = &'a Arc<Session>>,
         frame: &Bytes,
-        policy: OverflowPolicy,
+        policy: &OverflowPolicy,
     ) -> Delivered {
         let mut delivered = Delivered::default();
         for session in sessions {
-            if self.append(session, frame, policy, placement, &mut delivered) {
+            if self.append(session, frame, Message::with_policy(policy), placement, &mut delivered) {
                 self.flush_scheduler.schedule(session.clone());
             }
         }
@@ -106,10 +112,16 @@ impl Delivery {
     }
 
     /// Starts the delivery of one parcel to many outboxes.
-    pub(crate) fn fan_out<'a>(&'a self, parcel: &'a Parcel) -> FanOut<'a> {
+    pub(crate) fn fan_out<'a>(&'a self, parcel: &'a Parcel, audience: &'a Audience) -> FanOut<'a> {
+        let room = match &*audience.to {
+            [Target::Room(room)] => Some(room),
+            _ => None,
+        };
+        let position = parcel.position().map(|(_, position)| position);
         FanOut {
             delivery: self,
             parcel,
+            message: Message { policy: &parcel.policy, event: Some(&parcel.event), room, position },
             delivered: Delivered::default(),
             frame_bytes: 0,
             to_flush: Vec::new(),
@@ -122,12 +134,17 @@ impl Delivery {
         &self,
         session: &Arc<Session>,
         frame: &Bytes,
-        policy: OverflowPolicy,
+        message: Message<'_>,
         placement: Placement,
         delivered: &mut Delivered,
     ) -> bool {
-        let max = self.outbox_bytes_max.load(Ordering::Relaxed);
-        match session.outbox.append(frame, policy, placement, max, &self.overflow_frame) {
+        let bytes_max = self.outbox_bytes_max.load(Ordering::Relaxed);
+        let bound = Bound { bytes_max, overflow_frame: &self.overflow_frame, dropped: &self.stats.dropped };
+        let (appended, has_losses) = session.outbox.append(frame, message, placement, bound);
+        if has_losses {
+            self.notify(HubEvent::Overflowed(session.clone()));
+        }
+        match appended {
             Appended::Queued(flush) => {
                 delivered.queued += 1;
                 return flush;
@@ -140,6 +157,7 @@ impl Delivery {
             Appended::Paused => delivered.queued += 1,
             Appended::Replaced => delivered.replaced += 1,
             Appended::Dropped => delivered.dropped += 1,
+            Appended::Lagging => delivered.lagging += 1,
             Appended::Overflowed => {
                 delivered.overflowed += 1;
                 return true;
@@ -147,6 +165,12 @@ impl Delivery {
             Appended::Closed => delivered.closed += 1,
         }
         false
+    }
+
+    pub(crate) fn notify(&self, event: HubEvent) {
+        if let Some(listener) = self.listener.get() {
+            listener(event);
+        }
     }
 
     fn count(&self, delivered: &Delivered, frame_bytes: usize) {
@@ -158,7 +182,7 @@ impl Delivery {
         add(&self.stats.queued, delivered.queued);
         add(&self.stats.queued_bytes, delivered.queued * frame_bytes);
         add(&self.stats.replaced, delivered.replaced);
-        add(&self.stats.dropped, delivered.dropped);
+        add(&self.stats.lagging, delivered.lagging);
         add(&self.stats.overflowed, delivered.overflowed);
         add(&self.stats.closed, delivered.closed);
         add(&self.stats.reserved, delivered.reserved);
@@ -169,6 +193,7 @@ impl Delivery {
 pub(crate) struct FanOut<'a> {
     delivery: &'a Delivery,
     parcel: &'a Parcel,
+    message: Message<'a>,
     delivered: Delivered,
     frame_bytes: usize,
     to_flush: Vec<Arc<Session>>,
@@ -185,11 +210,11 @@ impl FanOut<'_> {
         let Some(frame) = frame else { return self.delivered.reserved += 1 };
         self.frame_bytes = frame.len();
         let behind = self.delivered.behind;
-        if delivery.append(session, frame, self.parcel.policy, Placement::Next, &mut self.delivered) {
+        if delivery.append(session, frame, self.message, Placement::Next, &mut self.delivered) {
             self.to_flush.push(session.clone());
         }
-        // A volatile event can be dropped, so its sender need not wait.
-        if self.delivered.behind > behind && self.parcel.policy == OverflowPolicy::Live {
+        // Other messages can be dropped, so their sender need not wait.
+        if self.delivered.behind > behind && *self.message.policy == OverflowPolicy::Live {
             self.behind.push(session.clone());
         }
     }

@@ -11,16 +11,18 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
 use switchboard_backplane::{
-    Bus, Content, IfUnreached, LocalMembers, Publication, PublishError, Receiver, Store,
+    Bus, Content, IfUnreached, LocalMembers, OverflowRules, Publication, PublishError, Receiver, Store,
 };
 use switchboard_event::{
-    Audience, MessageNumber, OverflowPolicy, Parcel, ProjectId, Protocol, RoomName, SocketId, Target, UserId,
+    Audience, MessageNumber, OverflowPolicy, Parcel, Position, ProjectId, Protocol, RoomName, SocketId,
+    Target, UserId,
 };
 
 use crate::delivery::{Delivered, Delivery, Encode, FlushScheduler, HubStats};
+use crate::hub_event::{HubEvent, Listener};
 use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
-use crate::outbox::{Placement, Slot, Transport};
+use crate::outbox::{CaughtUp, Placement, Slot, Transport};
 use crate::resolve;
 use crate::room_cursors::RoomCursors;
 use crate::room_history::RoomHistory;
@@ -42,6 +44,8 @@ pub struct HubConfig {
     pub membership_bytes_max: usize,
     /// The history of rooms; none if no room has one.
     pub history: Option<RoomHistory>,
+    /// The overflow policies of live messages to exactly one room.
+    pub overflow_rules: OverflowRules,
 }
 
 /// The bounds of a hub that can be replaced; see [`HubConfig`].
@@ -82,42 +86,6 @@ pub struct NewSession {
     pub greeting: Option<Bytes>,
 }
 
-/// An arrival from other nodes that the hub does not deliver itself, or receivers that are behind.
-#[derive(Debug)]
-pub enum HubEvent {
-    /// An event of this socket, of any node, was delivered to receivers of this node that are behind.
-    Behind {
-        /// The sender.
-        sender: SocketId,
-        /// The receivers of which more than half of the outbox is full.
-        receivers: Vec<Arc<Session>>,
-    },
-    /// A publication with another content than [`Content::Event`].
-    Publication(Publication),
-    /// A room has its first member on this node, and its history may lose publications.
-    RoomBegins {
-        /// The project of the room.
-        project: ProjectId,
-        /// The room.
-        room: RoomName,
-        /// For [`Hub::begin_room`].
-        number: u64,
-    },
-    /// Messages of a room were lost on their way from its history. The room is paused until it is
-    /// [filled](Hub::fill_room).
-    Hole {
-        /// The project of the room.
-        project: ProjectId,
-        /// The room.
-        room: RoomName,
-    },
-    /// Publications may have been lost.
-    Missed,
-}
-
-/// Receives hub events in the order of their arrival. Must not block.
-pub type Listener = Box<dyn Fn(HubEvent) + Send + Sync>;
-
 /// A socket that joined or left a target.
 #[derive(Debug)]
 pub struct MembershipChange<'a> {
@@ -143,8 +111,8 @@ pub struct Hub {
     memberships_max: AtomicUsize,
     membership_bytes_max: AtomicUsize,
     history: Option<RoomHistory>,
+    overflow_rules: OverflowRules,
     cursors: RoomCursors,
-    listener: OnceLock<Listener>,
     membership_listener: OnceLock<MembershipListener>,
 }
 
@@ -159,13 +127,15 @@ impl Hub {
             memberships_max,
             membership_bytes_max,
             history,
+            overflow_rules,
         } = config;
         let stats = HubStats::default();
         let outbox_bytes_max = AtomicUsize::new(outbox_bytes_max);
-        let delivery = Delivery { encode, flush_scheduler, overflow_frame, outbox_bytes_max, stats };
+        let listener = OnceLock::new();
+        let delivery =
+            Delivery { encode, flush_scheduler, overflow_frame, outbox_bytes_max, stats, listener };
         let memberships_max = AtomicUsize::new(memberships_max);
         let membership_bytes_max = AtomicUsize::new(membership_bytes_max);
-        let (listener, membership_listener) = (OnceLock::new(), OnceLock::new());
         let hub = Arc::new(Hub {
             index,
             bus,
@@ -174,9 +144,9 @@ impl Hub {
             memberships_max,
             membership_bytes_max,
             history,
+            overflow_rules,
             cursors: RoomCursors::default(),
-            listener,
-            membership_listener,
+            membership_listener: OnceLock::new(),
         });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
@@ -223,7 +193,7 @@ impl Hub {
 
     /// Sets the listener for hub events. Later calls do nothing; events before the first are dropped.
     pub fn listen(&self, listener: Listener) {
-        let _ = self.listener.set(listener);
+        let _ = self.delivery.listener.set(listener);
     }
 
     /// Sets the listener for changes of memberships. Later calls do nothing; changes before the first are not reported.
@@ -242,9 +212,7 @@ impl Hub {
     }
 
     fn notify(&self, event: HubEvent) {
-        if let Some(listener) = self.listener.get() {
-            listener(event);
-        }
+        self.delivery.notify(event);
     }
 }
 
@@ -359,6 +327,9 @@ impl Hub {
             return false;
         };
         let set = membership.sets.remove(position);
+        if let Target::Room(room) = target {
+            session.outbox.forget_lag(room);
+        }
         self.exit(session.id, &set);
         self.notify_membership(session, &membership.sets, target, false);
         true
@@ -419,6 +390,30 @@ impl Hub {
     /// Delivers to the sockets of this node and, unless the scope forbids it, publishes to the other nodes. The
     /// result covers this node. A message that is lost is counted in [`HubStats`].
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
+        if let Some(policy) = self.policy_of_room(audience, &parcel.policy) {
+            let parcel = Parcel::new(parcel.event.clone(), policy.clone());
+            return self.send_with_policy(project, audience, &parcel, scope);
+        }
+        self.send_with_policy(project, audience, parcel, scope)
+    }
+
+    /// The policy that a rule sets for a live message to exactly one room.
+    fn policy_of_room(&self, audience: &Audience, policy: &OverflowPolicy) -> Option<&OverflowPolicy> {
+        match &*audience.to {
+            [Target::Room(room)] if *policy == OverflowPolicy::Live && !self.overflow_rules.is_empty() => {
+                self.overflow_rules.of(room)
+            }
+            _ => None,
+        }
+    }
+
+    fn send_with_policy(
+        &self,
+        project: &ProjectId,
+        audience: &Audience,
+        parcel: &Parcel,
+        scope: Scope,
+    ) -> Delivered {
         if let Some(history) = &self.history
             && scope == Scope::AllNodes
             && let Some(delivered) = self.send_recorded(history, project, audience, parcel)
@@ -430,7 +425,8 @@ impl Hub {
         let if_unreached = if is_unreached { IfUnreached::Notify } else { IfUnreached::Ignore };
         if scope == Scope::AllNodes && !self.is_local(audience) {
             let position = parcel.position().map(|(_, position)| position);
-            let content = Content::Event { event: parcel.event.clone(), policy: parcel.policy, position };
+            let content =
+                Content::Event { event: parcel.event.clone(), policy: parcel.policy.clone(), position };
             // A loss is counted; the sender cannot react to it.
             let _ = self.publish_to_others(project, audience, content, if_unreached);
         } else if is_unreached {
@@ -486,7 +482,7 @@ impl Hub {
 
     /// Delivers to the sockets of this node.
     pub fn deliver(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel) -> Delivered {
-        let mut fan_out = self.delivery.fan_out(parcel);
+        let mut fan_out = self.delivery.fan_out(parcel, audience);
         resolve::for_each_session(&self.index, project, audience, |session| fan_out.deliver_to(session));
         let (delivered, receivers) = fan_out.finish();
         if let (Some(sender), false) = (parcel.event.sender, receivers.is_empty()) {
@@ -508,19 +504,19 @@ impl Hub {
         frame: &Bytes,
         policy: OverflowPolicy,
     ) -> Delivered {
-        self.delivery.deliver(Placement::Next, sessions, frame, policy)
+        self.delivery.deliver(Placement::Next, sessions, frame, &policy)
     }
 
     /// Delivers a frame ahead of everything that is held back while the outbox is [paused](Self::pause).
     /// Returns false if the socket is closing.
     pub fn deliver_ahead(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
-        self.delivery.deliver(Placement::Ahead, [session], frame, OverflowPolicy::Live).queued == 1
+        self.delivery.deliver(Placement::Ahead, [session], frame, &OverflowPolicy::Live).queued == 1
     }
 
     /// Like [`deliver_ahead`](Self::deliver_ahead), without the bound: for a frame of a few bytes of which at
     /// most one is queued.
     pub fn deliver_unbounded(&self, session: &Arc<Session>, frame: &Bytes) -> bool {
-        self.delivery.deliver(Placement::Unbounded, [session], frame, OverflowPolicy::Live).queued == 1
+        self.delivery.deliver(Placement::Unbounded, [session], frame, &OverflowPolicy::Live).queued == 1
     }
 
     /// Delivers one frame to some sockets, in the place of the frame of the same slot that waits in their outboxes. It
@@ -531,13 +527,36 @@ impl Hub {
         frame: &Bytes,
         slot: Slot,
     ) -> Delivered {
-        self.delivery.deliver(Placement::Slot(slot), sessions, frame, OverflowPolicy::Live)
+        self.delivery.deliver(Placement::Slot(slot), sessions, frame, &OverflowPolicy::Live)
     }
 
     /// Delivers a message that is stored in the inbox of the socket's user. Returns false if the socket is
     /// closing.
     pub fn deliver_stored(&self, session: &Arc<Session>, frame: &Bytes, number: MessageNumber) -> bool {
-        self.delivery.deliver(Placement::Stored(number), [session], frame, OverflowPolicy::Live).queued == 1
+        self.delivery.deliver(Placement::Stored(number), [session], frame, &OverflowPolicy::Live).queued == 1
+    }
+
+    /// Queues a message of the history of a room in which the socket lags, or passes over it if `frame` is `None`. Such
+    /// messages fill half of the outbox at most. Returns `None` if the lag has ended, and false if the outbox has no room.
+    pub fn catch_up(
+        &self,
+        session: &Arc<Session>,
+        number: u64,
+        room: &RoomName,
+        position: Position,
+        frame: Option<&Bytes>,
+    ) -> Option<bool> {
+        let bytes_max = self.delivery.outbox_bytes_max.load(Ordering::Relaxed) / 2;
+        match session.outbox.catch_up(number, room, position, frame, bytes_max) {
+            CaughtUp::Queued(flush) => {
+                if flush {
+                    self.delivery.flush_scheduler.schedule(session.clone());
+                }
+                Some(true)
+            }
+            CaughtUp::Full => Some(false),
+            CaughtUp::Ended => None,
+        }
     }
 
     /// Pauses an outbox: frames are held back, except those [delivered ahead](Self::deliver_ahead). Every call

@@ -7,6 +7,7 @@
 
 mod delivery;
 mod hub;
+mod hub_event;
 mod index;
 mod member_set;
 pub mod outbox;
@@ -19,11 +20,11 @@ mod session;
 
 pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
 pub use hub::{
-    Filled, Gap, Hub, HubConfig, HubEvent, HubLimits, Listener, MembershipChange, MembershipListener,
-    NewSession, Scope,
+    Filled, Gap, Hub, HubConfig, HubLimits, MembershipChange, MembershipListener, NewSession, Scope,
 };
+pub use hub_event::{HubEvent, Listener};
 pub use index::Index;
-pub use outbox::{Backlog, Flushed, Outbox, Slot, Transport};
+pub use outbox::{Backlog, DroppedFrames, Flushed, Lag, Loss, Outbox, Slot, Transport};
 pub use outbox_totals::OutboxTotals;
 pub use project::Project;
 pub use room_history::RoomHistory;

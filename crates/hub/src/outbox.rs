@@ -9,15 +9,21 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
-use switchboard_event::{MessageNumber, OverflowPolicy};
+use switchboard_event::MessageNumber;
 
+mod droppable;
 mod frame_queue;
 mod handover;
 mod held_frames;
+mod losses;
+mod message;
+mod overflow;
 mod slot;
 
 use frame_queue::FrameQueue;
 use held_frames::HeldFrames;
+pub(crate) use message::{Bound, CaughtUp, Message};
+pub use message::{DroppedFrames, Lag, Loss};
 pub use slot::Slot;
 
 /// The divisor of the bound for "almost empty": with at most 4 KiB of 1 MiB queued, one frame of any size is
@@ -84,10 +90,12 @@ pub(crate) enum Appended {
     Queued(bool),
     /// The same, and the receiver is behind: more than half of the bound is queued.
     Behind(bool),
-    /// It took the place of an older frame of its slot.
+    /// It took the place of an older frame of its slot or key.
     Replaced,
-    /// It was dropped: it was volatile and the outbox was full.
+    /// It was dropped, because the outbox was full.
     Dropped,
+    /// It is not queued: the receiver will get it from the history of its room.
+    Lagging,
     /// It is held back because the outbox is paused.
     Paused,
     /// The outbox was full and is closing; the caller must schedule a flush.
@@ -137,44 +145,21 @@ impl Outbox {
         self.state.lock().expect("no code that holds an outbox panics")
     }
 
-    /// Appends a frame. An almost empty outbox accepts one frame of any size; otherwise `bytes_max` holds, without the
-    /// frames of slots. At the bound a volatile frame is dropped, and a live one closes the socket: `overflow` is
-    /// queued after the frames that were queued before.
+    /// Appends a frame. An almost empty outbox accepts one frame of any size; otherwise the bound holds, without the frames of
+    /// slots. At the bound the policy of the message decides; a live one closes the socket: the overflow frame is queued after
+    /// the frames that were queued before.
+    ///
+    /// Returns true, beside the outcome, if the owner of the hub must be notified of losses.
     pub(crate) fn append(
         &self,
         frame: &Bytes,
-        policy: OverflowPolicy,
+        message: Message<'_>,
         placement: Placement,
-        bytes_max: usize,
-        overflow: &Bytes,
-    ) -> Appended {
+        bound: Bound<'_>,
+    ) -> (Appended, bool) {
         let mut state = self.lock();
-        if state.closing || state.transport.is_none() {
-            return Appended::Closed;
-        }
-        if let Placement::Slot(slot) = placement {
-            let is_replaced = state.queue.push_latest(slot, frame.clone());
-            return if is_replaced { Appended::Replaced } else { Appended::Queued(state.schedule()) };
-        }
-        let pending = state.bounded_bytes();
-        let is_bounded = placement != Placement::Unbounded && pending > bytes_max / ALMOST_EMPTY;
-        if is_bounded && pending + frame.len() > bytes_max {
-            if policy == OverflowPolicy::Volatile {
-                return Appended::Dropped;
-            }
-            state.overflow(overflow.clone());
-            return Appended::Overflowed;
-        }
-        // One frame of any size is no sign of a slow receiver.
-        let is_behind = pending > 0 && pending + frame.len() > bytes_max / BEHIND;
-        if let (Some(held), Placement::Next | Placement::Stored(_)) = (&mut state.held, placement) {
-            let number = if let Placement::Stored(number) = placement { Some(number) } else { None };
-            held.push(frame.clone(), number);
-            return if is_behind { Appended::Behind(false) } else { Appended::Paused };
-        }
-        state.queue.push(frame.clone());
-        let unscheduled = state.schedule();
-        if is_behind { Appended::Behind(unscheduled) } else { Appended::Queued(unscheduled) }
+        let appended = state.append(frame, message, placement, bound);
+        (appended, state.needs_attention())
     }
 
     /// How far the receiver is behind.
@@ -329,6 +314,51 @@ impl Outbox {
 }
 
 impl State {
+    fn append(
+        &mut self,
+        frame: &Bytes,
+        message: Message<'_>,
+        placement: Placement,
+        bound: Bound<'_>,
+    ) -> Appended {
+        if self.closing || self.transport.is_none() {
+            return Appended::Closed;
+        }
+        if let Placement::Slot(slot) = placement {
+            let is_replaced = self.queue.push_latest(slot, frame.clone());
+            return if is_replaced { Appended::Replaced } else { Appended::Queued(self.schedule()) };
+        }
+        if self.skips(&message) {
+            return Appended::Lagging;
+        }
+        let is_droppable = message.policy.is_droppable();
+        if is_droppable && self.replaces(frame, &message, bound.bytes_max) {
+            return Appended::Replaced;
+        }
+        let is_bounded =
+            placement != Placement::Unbounded && self.bounded_bytes() > bound.bytes_max / ALMOST_EMPTY;
+        if is_bounded
+            && self.bounded_bytes() + frame.len() > bound.bytes_max
+            && let Some(appended) = self.at_bound(frame, &message, bound)
+        {
+            return appended;
+        }
+        // One frame of any size is no sign of a slow receiver.
+        let pending = self.bounded_bytes();
+        let is_behind = pending > 0 && pending + frame.len() > bound.bytes_max / BEHIND;
+        if let (Some(held), Placement::Next | Placement::Stored(_)) = (&mut self.held, placement) {
+            let number = if let Placement::Stored(number) = placement { Some(number) } else { None };
+            held.push(frame.clone(), number);
+            return if is_behind { Appended::Behind(false) } else { Appended::Paused };
+        }
+        match is_droppable {
+            true => self.queue.push_droppable(frame.clone(), &message),
+            false => self.queue.push(frame.clone()),
+        }
+        let unscheduled = self.schedule();
+        if is_behind { Appended::Behind(unscheduled) } else { Appended::Queued(unscheduled) }
+    }
+
     /// Bytes that count towards the bound, held-back frames included.
     fn bounded_bytes(&self) -> usize {
         self.queue.bounded_bytes() + self.held.as_ref().map_or(0, |held| held.bytes())
@@ -403,6 +433,8 @@ impl State {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use switchboard_event::OverflowPolicy;
+
     use super::*;
 
     /// Accepts at most `room` bytes in total.
@@ -442,14 +474,19 @@ mod tests {
 
     const OVERFLOW: Bytes = Bytes::from_static(b"!");
 
+    fn append_frame(
+        outbox: &Outbox,
+        frame: &Bytes,
+        policy: OverflowPolicy,
+        placement: Placement,
+        bytes_max: usize,
+    ) -> Appended {
+        let bound = Bound { bytes_max, overflow_frame: &OVERFLOW, dropped: &DroppedFrames::default() };
+        outbox.append(frame, Message::with_policy(&policy), placement, bound).0
+    }
+
     fn append(outbox: &Outbox, text: &'static str) -> Appended {
-        outbox.append(
-            &Bytes::from_static(text.as_bytes()),
-            OverflowPolicy::Live,
-            Placement::Next,
-            8,
-            &OVERFLOW,
-        )
+        append_with_order(outbox, Placement::Next, text)
     }
 
     #[test]
@@ -479,7 +516,7 @@ mod tests {
         append(&outbox, "12345678");
         let more = Bytes::from_static(b"9");
         assert_eq!(
-            outbox.append(&more, OverflowPolicy::Volatile, Placement::Next, 8, &OVERFLOW),
+            append_frame(&outbox, &more, OverflowPolicy::Volatile, Placement::Next, 8),
             Appended::Dropped
         );
         assert_eq!(append(&outbox, "9"), Appended::Overflowed);
@@ -496,13 +533,13 @@ mod tests {
     }
 
     fn append_with_order(outbox: &Outbox, placement: Placement, text: &'static str) -> Appended {
-        outbox.append(&Bytes::from_static(text.as_bytes()), OverflowPolicy::Live, placement, 8, &OVERFLOW)
+        append_frame(outbox, &Bytes::from_static(text.as_bytes()), OverflowPolicy::Live, placement, 8)
     }
 
     #[test]
     fn an_almost_empty_outbox_accepts_a_frame_over_the_bound_and_then_an_unbounded_one() {
         let append = |outbox: &Outbox, placement, bytes: usize| {
-            outbox.append(&vec![b'x'; bytes].into(), OverflowPolicy::Live, placement, 1024, &OVERFLOW)
+            append_frame(outbox, &vec![b'x'; bytes].into(), OverflowPolicy::Live, placement, 1024)
         };
         let outbox = Outbox::new(LimitedTransport::with_room(0));
         assert_eq!(append(&outbox, Placement::Next, 4), Appended::Queued(true));

@@ -22,10 +22,10 @@ impl RoomHistory {
     pub(crate) fn records<'a>(
         &'a self,
         audience: &'a Audience,
-        policy: OverflowPolicy,
+        policy: &OverflowPolicy,
     ) -> Option<(&'a RoomName, &'a HistoryLimits)> {
         match &*audience.to {
-            [Target::Room(room)] if policy == OverflowPolicy::Live => Some((room, self.rules.limits(room)?)),
+            [Target::Room(room)] if *policy == OverflowPolicy::Live => Some((room, self.rules.limits(room)?)),
             _ => None,
         }
     }

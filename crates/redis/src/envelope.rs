@@ -16,8 +16,8 @@
 use bytes::{Buf, Bytes};
 use switchboard_backplane::{Content, Publication};
 use switchboard_event::{
-    Audience, Epoch, Event, MessageNumber, NodeId, OverflowPolicy, Payload, Position, ProjectId, SocketId,
-    Target,
+    Audience, Epoch, Event, LatestKey, MessageNumber, NodeId, OverflowPolicy, Payload, Position, ProjectId,
+    SocketId, Target,
 };
 
 const VERSION: u8 = 1;
@@ -35,6 +35,10 @@ const NUMBER_AT: usize = 6;
 
 const LIVE: u8 = 0;
 const VOLATILE: u8 = 1;
+const OLDEST: u8 = 2;
+/// With the text of the key.
+const LATEST_TEXT: u8 = 3;
+const LATEST_EVENT: u8 = 4;
 
 /// Identifies a publication: its node, and its number on that node. All copies have the same stamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,10 +59,7 @@ pub(crate) fn encode(publication: &Publication, stamp: Stamp) -> Bytes {
             let kind = if position.is_some() { RECORDED } else { EVENT };
             let mut out = head(kind, stamp, project, 96 + event.data.as_bytes().len());
             write_audience(&mut out, audience);
-            out.push(match policy {
-                OverflowPolicy::Volatile => VOLATILE,
-                _ => LIVE,
-            });
+            write_policy(&mut out, policy);
             if let Some(Position { epoch, offset }) = position {
                 out.extend_from_slice(&epoch.0.to_be_bytes());
                 out.extend_from_slice(&offset.to_be_bytes());
@@ -282,17 +283,37 @@ fn take_target(message: &mut Bytes) -> Result<Target, EnvelopeError> {
 }
 
 fn take_event(mut message: Bytes, is_recorded: bool) -> Result<Content, EnvelopeError> {
-    let policy = match take(&mut message)? {
-        [LIVE] => OverflowPolicy::Live,
-        [VOLATILE] => OverflowPolicy::Volatile,
-        _ => return Err(EnvelopeError("an unknown overflow policy")),
-    };
+    let policy = take_policy(&mut message)?;
     let mut number = || Ok(u64::from_be_bytes(take(&mut message)?));
     let position = match is_recorded {
         true => Some(Position { epoch: Epoch(number()?), offset: number()? }),
         false => None,
     };
     Ok(Content::Event { event: event(message)?, policy, position })
+}
+
+fn write_policy(out: &mut Vec<u8>, policy: &OverflowPolicy) {
+    match policy {
+        OverflowPolicy::Volatile => out.push(VOLATILE),
+        OverflowPolicy::Oldest => out.push(OLDEST),
+        OverflowPolicy::Latest(LatestKey::Event) => out.push(LATEST_EVENT),
+        OverflowPolicy::Latest(LatestKey::Text(text)) => {
+            out.push(LATEST_TEXT);
+            write_text(out, text);
+        }
+        _ => out.push(LIVE),
+    }
+}
+
+fn take_policy(message: &mut Bytes) -> Result<OverflowPolicy, EnvelopeError> {
+    Ok(match take(message)? {
+        [LIVE] => OverflowPolicy::Live,
+        [VOLATILE] => OverflowPolicy::Volatile,
+        [OLDEST] => OverflowPolicy::Oldest,
+        [LATEST_EVENT] => OverflowPolicy::Latest(LatestKey::Event),
+        [LATEST_TEXT] => OverflowPolicy::Latest(LatestKey::Text(name(&take_text(message)?)?)),
+        _ => return Err(EnvelopeError("an unknown overflow policy")),
+    })
 }
 
 fn take_close(mut message: Bytes) -> Result<Content, EnvelopeError> {
@@ -347,9 +368,19 @@ mod tests {
             ..sample(audience.clone())
         };
         let Content::Event { event, policy, .. } = sample(audience.clone()).content else { unreachable!() };
+        let with_policy = |policy| {
+            let content = Content::Event { event: event.clone(), policy, position: None };
+            Publication { content, ..sample(audience.clone()) }
+        };
+        let text = LatestKey::Text(Name::new("cursor 7").unwrap());
+        let oldest = with_policy(OverflowPolicy::Oldest);
+        let by_event = with_policy(OverflowPolicy::Latest(LatestKey::Event));
+        let by_text = with_policy(OverflowPolicy::Latest(text));
         let position = Some(Position { epoch: Epoch(u64::MAX), offset: 7 });
-        let recorded =
-            Publication { content: Content::Event { event, policy, position }, ..sample(audience.clone()) };
+        let recorded = Publication {
+            content: Content::Event { event: event.clone(), policy, position },
+            ..sample(audience.clone())
+        };
         let answer = Content::Answer(Payload::parse("[1e400]").unwrap());
         let answer = Publication { content: answer, ..sample(audience.clone()) };
         let shard = ShardName::new("lobby").unwrap();
@@ -358,9 +389,19 @@ mod tests {
             audience: Target::shard(&shard).into(),
             content: Content::ShardChanged(shard),
         };
-        for publication in
-            [sample(audience), sample(Audience::default()), control, changed, close, stored, answer, recorded]
-        {
+        for publication in [
+            sample(audience),
+            sample(Audience::default()),
+            control,
+            changed,
+            close,
+            stored,
+            answer,
+            recorded,
+            oldest,
+            by_event,
+            by_text,
+        ] {
             let bytes = encode(&publication, STAMP);
             assert_eq!(origin(&bytes).unwrap().node, STAMP.node);
             assert_eq!(format!("{:?}", decode(bytes).unwrap()), format!("{publication:?}"));

@@ -28,6 +28,7 @@ mod koji;
 mod listeners;
 mod mesa;
 mod no_effect;
+mod overflow;
 mod page;
 mod process;
 mod projects;
@@ -70,6 +71,7 @@ pub use internal::Internal;
 pub use issuer::Issuer;
 pub use koji::{Koji, KojiReports};
 pub use mesa::{Mesa, MesaAuthentication, MesaHeartbeat, MesaPortal, MesaReconnect, MesaSync};
+pub use overflow::{Overflow, RoomOverflow, RoomPolicy};
 pub use page::{Page, PageVisitors};
 pub use process::{Log, LogFormat, Stop};
 pub(crate) use projects::SharedRules;
@@ -133,6 +135,8 @@ pub struct Config {
     pub inbox: Inbox,
     /// Recent messages that rooms keep.
     pub history: History,
+    /// What becomes of messages at receivers that are too slow.
+    pub overflow: Overflow,
     /// Reports of client actions to workers.
     pub reports: Reports,
     /// Webhooks: reports of client actions to HTTP endpoints.
@@ -211,6 +215,7 @@ impl Default for Config {
             mesa: Mesa::default(),
             inbox: Inbox::default(),
             history: History::default(),
+            overflow: Overflow::default(),
             reports: Reports::default(),
             hooks: Hooks::default(),
             handlers: Handlers::default(),
@@ -271,6 +276,7 @@ impl Config {
         self.mesa.check(&self.redis, &self.koji, self.inbox.is_on())?;
         self.inbox.check(self.mesa.sync.enabled)?;
         self.history.check()?;
+        self.overflow.check()?;
         self.projects.check()?;
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;

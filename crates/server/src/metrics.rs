@@ -118,7 +118,6 @@ type HubCounter = fn(&HubStats) -> &AtomicU64;
 
 /// The reasons for undelivered messages that the hub counts.
 pub const HUB_LOSSES: &[(&str, HubCounter)] = &[
-    ("outbox_full", |stats| &stats.dropped),
     ("receiver_too_slow", |stats| &stats.overflowed),
     ("receiver_closing", |stats| &stats.closed),
     ("reserved_name", |stats| &stats.reserved),
@@ -133,6 +132,17 @@ pub(crate) fn sample(app: &App) {
     let stats = app.hub().stats();
     counter!("switchboard_deliveries_total").absolute(stats.queued.load(Ordering::Relaxed));
     counter!("switchboard_delivery_bytes_total").absolute(stats.queued_bytes.load(Ordering::Relaxed));
+    let dropped = &stats.dropped;
+    let mut all_dropped = 0;
+    for (policy, count) in
+        [("volatile", &dropped.volatile), ("latest", &dropped.latest), ("oldest", &dropped.oldest)]
+    {
+        let count = count.load(Ordering::Relaxed);
+        all_dropped += count;
+        counter!("switchboard_dropped_frames_total", "policy" => policy).absolute(count);
+    }
+    counter!("switchboard_undelivered_total", "reason" => "outbox_full").absolute(all_dropped);
+    counter!("switchboard_lagging_deliveries_total").absolute(stats.lagging.load(Ordering::Relaxed));
     counter!("switchboard_frames_replaced_total").absolute(stats.replaced.load(Ordering::Relaxed));
     for (reason, count) in HUB_LOSSES {
         let count = count(stats).load(Ordering::Relaxed);

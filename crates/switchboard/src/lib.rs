@@ -80,8 +80,8 @@ pub mod backplane {
         ClientMessage, Content, History, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
         InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease,
         Publication, PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId, ReportSink,
-        Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, SeatRequest, Seated,
-        Shard, Spending, Store, StoredMessage, WorkerChange, WorkerListener,
+        Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, RoomRule, SeatRequest,
+        Seated, Shard, Spending, Store, StoredMessage, WorkerChange, WorkerListener,
     };
     pub use switchboard_event::{Event, MessageNumber, NodeId};
 }
@@ -128,8 +128,8 @@ pub use routing::request::Request;
 pub use routing::router::Router;
 pub use switchboard_backplane::{HistoryLimits, HistoryPage, HistoryRange, Page, RecordedMessage, Stored};
 pub use switchboard_event::{
-    Audience, AudienceError, Epoch, IntoAudience, Name, NameError, Payload, PayloadError, Position,
-    ProjectId, Protocol, RoomName, ShardName, SocketId, TagName, Target, UserId,
+    Audience, AudienceError, Epoch, IntoAudience, LatestKey, Name, NameError, OverflowPolicy, Payload,
+    PayloadError, Position, ProjectId, Protocol, RoomName, ShardName, SocketId, TagName, Target, UserId,
 };
 pub use switchboard_hub::JoinError;
 pub use switchboard_macros::{debug_handler, debug_middleware};

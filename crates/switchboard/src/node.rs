@@ -29,6 +29,8 @@ pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;
 pub(crate) mod network;
+pub(crate) mod overflow;
+pub(crate) mod overflowed_receivers;
 pub(crate) mod rates;
 pub(crate) mod refusal_reason;
 pub(crate) mod remote;
@@ -55,7 +57,7 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use switchboard_backplane::{
-    Bus, Inbox, LocalBus, MemoryStore, RateStore, Receiver, ReportSink, RevocationStore, Store,
+    Bus, Inbox, LocalBus, MemoryStore, OverflowRules, RateStore, Receiver, ReportSink, RevocationStore, Store,
 };
 use switchboard_event::{Payload, Protocol, Target};
 use switchboard_hub::{FlushScheduler, Hub, HubConfig, HubEvent, HubLimits, Index, Session};
@@ -69,6 +71,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::history_settings::HistorySettings;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
+use crate::node::overflowed_receivers::OverflowedReceivers;
 use crate::node::rates::state::Rates;
 use crate::node::replaceable::Replaceable;
 use crate::node::resume::options::Resuming;
@@ -95,6 +98,7 @@ pub(crate) struct Node {
     pub(crate) revocations: Revocations,
     pub(crate) rates: Rates,
     pub(crate) stalls: Stalls,
+    pub(crate) overflowed: OverflowedReceivers,
     pub(crate) calls: PendingCalls,
     /// Number of gaps so far in the publications of other nodes.
     pub(crate) gaps: AtomicU64,
@@ -126,6 +130,7 @@ pub(crate) struct Settings {
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) inbox: Option<Arc<dyn Inbox>>,
     pub(crate) history: HistorySettings,
+    pub(crate) overflow_rules: OverflowRules,
     pub(crate) report_sink: Option<Arc<dyn ReportSink>>,
     pub(crate) revocation_store: Option<Arc<dyn RevocationStore>>,
     pub(crate) webhook_sink: Option<Arc<dyn ReportSink>>,
@@ -167,6 +172,7 @@ impl Node {
             revocations: Revocations::default(),
             rates: Rates::default(),
             stalls: Stalls::default(),
+            overflowed: OverflowedReceivers::default(),
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
@@ -348,6 +354,7 @@ impl Started {
             store,
             inbox,
             history,
+            overflow_rules,
             report_sink,
             revocation_store,
             webhook_sink,
@@ -364,6 +371,7 @@ impl Started {
             memberships_max: limits.memberships_max,
             membership_bytes_max: limits.membership_bytes_max,
             history: history.into_room_history(bus.is_none()),
+            overflow_rules,
         };
         let (is_single_node, has_shared_store) = (bus.is_none(), store.is_some());
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));

@@ -268,6 +268,7 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
             }
         }
         HubEvent::Behind { sender, receivers } => flow_control::receivers_behind(node, sender, receivers),
+        HubEvent::Overflowed(session) => node.overflowed.add(session),
         HubEvent::RoomBegins { project, room, number } => {
             room_repair::begin_room(node, project, room, number);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use switchboard_backplane::contract::{PublicationListener, TestNode, TestSocket, name};
-use switchboard_backplane::{Bus, Content, PublishError, Receiver, Store};
+use switchboard_backplane::{Bus, Content, OverflowRules, PublishError, Receiver, Store};
 use switchboard_event::{
     Audience, Event, NodeId, OverflowPolicy, Parcel, Payload, ProjectId, Protocol, SocketId, Target,
 };
@@ -72,6 +72,7 @@ impl Node {
             memberships_max: 10,
             membership_bytes_max: 1000,
             history: None,
+            overflow_rules: OverflowRules::default(),
         };
         Node { hub: Hub::new(config, index.clone(), bus, store(index)) }
     }

@@ -59,6 +59,38 @@ async fn a_send_reaches_its_audience_once_and_counts_those_of_this_node() {
 }
 
 #[tokio::test]
+async fn a_send_with_an_unknown_policy_or_a_key_without_latest_is_refused() {
+    let (_server, address) = api(&[]);
+    for policy in ["live", "volatile", "latest", "oldest"] {
+        let body = json!({ "event": "SAID", "to": { "everyone": true }, "policy": policy });
+        assert_eq!(
+            call(&address, "send", &body).body,
+            json!({ "sockets_here": 0, "behind_here": 0 }),
+            "{policy}"
+        );
+    }
+    let with = |policy: &str, key: &str| {
+        let body = json!({ "event": "SAID", "to": { "everyone": true }, "policy": policy, "key": key });
+        call(&address, "send", &body).body
+    };
+    assert_eq!(with("latest", "ann")["sockets_here"], 0);
+    for (policy, key) in [("oldest", "ann"), ("latest", ""), ("latest", &"k".repeat(257))] {
+        assert_eq!(with(policy, key)["field"], "key", "{policy} {key}");
+    }
+    let mut dispatch =
+        json!({ "type": "SAID", "to": { "everyone": true }, "policy": "latest", "key": "ann" });
+    assert_eq!(call(&address, "dispatch", &dispatch).body, json!({ "sockets_here": 0 }));
+    dispatch["sync"] = json!(true);
+    assert_eq!(call(&address, "dispatch", &dispatch).body["field"], "policy");
+    let batch = json!({ "calls": [
+        { "call": "send", "body": { "event": "SAID", "to": { "everyone": true }, "policy": "latest", "key": "ann" } },
+        { "call": "send", "body": { "event": "SAID", "to": { "everyone": true }, "policy": "newest" } },
+    ] });
+    let results = call(&address, "batch", &batch).body["results"].clone();
+    assert_eq!((&results[0]["status"], &results[1]["status"]), (&json!(200), &json!(400)));
+}
+
+#[tokio::test]
 async fn a_send_to_inboxes_is_stored_and_cannot_be_volatile() {
     let scratch = Scratch::new();
     let path = format!("inbox.path={}", scratch.file("inbox.redb"));

@@ -7,8 +7,9 @@ use switchboard_backplane::{
 };
 use switchboard_event::{Audience, OverflowPolicy, Parcel, Position, ProjectId, RoomName, Target};
 
-use super::{Hub, HubEvent};
+use super::Hub;
 use crate::delivery::Delivered;
+use crate::hub_event::HubEvent;
 use crate::room_cursors::Arrival;
 use crate::room_history::RoomHistory;
 
@@ -38,11 +39,12 @@ impl Hub {
         audience: &Audience,
         parcel: &Parcel,
     ) -> Option<Delivered> {
-        let (room, limits) = history.records(audience, parcel.policy)?;
+        let (room, limits) = history.records(audience, &parcel.policy)?;
         let message = RoomMessage { project, room, except: &audience.except, event: &parcel.event };
         let mut delivered = Delivered::default();
         let appended = history.log.append(message, limits, &mut |position| {
-            let parcel = Parcel::new(parcel.event.clone(), parcel.policy).with_position(room, position);
+            let parcel =
+                Parcel::new(parcel.event.clone(), parcel.policy.clone()).with_position(room, position);
             delivered = self.deliver(project, audience, &parcel);
             let content =
                 Content::Event { event: parcel.event, policy: parcel.policy, position: Some(position) };

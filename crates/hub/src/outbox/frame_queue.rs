@@ -7,6 +7,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::droppable::{Key, Mark};
+use super::losses::Overflow;
+use super::message::Message;
 use super::slot::Slot;
 
 /// Frames are copied together up to this many bytes for one send.
@@ -37,6 +40,8 @@ struct Rest {
     sent: usize,
     /// The waiting frame of each slot.
     latest: [Option<Latest>; Slot::COUNT],
+    /// What may be dropped, and what was lost. Kept while it is in use, even if there are no frames.
+    overflow: Option<Box<Overflow>>,
 }
 
 /// The waiting frame of a slot.
@@ -87,6 +92,60 @@ impl FrameQueue {
         } else {
             self.rest.get_or_insert_default().push(frame);
         }
+    }
+
+    /// Appends a frame that may be dropped to make room for others.
+    pub(super) fn push_droppable(&mut self, frame: Bytes, message: &Message<'_>) {
+        // The first frame is being sent.
+        if self.first.is_some() {
+            let rest = self.rest.get_or_insert_default();
+            let place = rest.frames.len();
+            rest.overflow.get_or_insert_default().droppable.mark(place, frame.len(), message);
+        }
+        self.push(frame);
+    }
+
+    /// Puts a frame in the place of the droppable one with this key, if it is at most `more` bytes larger. Returns true if it
+    /// did.
+    pub(super) fn replace(&mut self, key: &Key, frame: &Bytes, more: usize) -> bool {
+        let Some(rest) = &mut self.rest else { return false };
+        let Some(droppable) = rest.overflow.as_mut().map(|overflow| &mut overflow.droppable) else {
+            return false;
+        };
+        let Some(place) = droppable.place_of(key) else { return false };
+        let replaced = &mut rest.frames[place];
+        let before = replaced.len();
+        if frame.len() > before + more {
+            return false;
+        }
+        *replaced = frame.clone();
+        droppable.resized(place, frame.len());
+        rest.bytes = rest.bytes - before + frame.len();
+        self.bounded = self.bounded - before + frame.len();
+        true
+    }
+
+    /// Drops the oldest frame that may be dropped.
+    pub(super) fn drop_oldest(&mut self) -> Option<Mark> {
+        let rest = self.rest.as_mut()?;
+        let (place, mark) = rest.overflow.as_mut()?.droppable.take_oldest()?;
+        let frame = rest.frames.remove(place)?;
+        rest.bytes -= frame.len();
+        self.bounded -= frame.len();
+        for latest in rest.latest.iter_mut().flatten().filter(|latest| latest.ahead > place) {
+            latest.ahead -= 1;
+        }
+        Some(mark)
+    }
+
+    /// What may be dropped, and what was lost.
+    pub(super) fn overflow(&mut self) -> Option<&mut Overflow> {
+        self.rest.as_mut()?.overflow.as_deref_mut()
+    }
+
+    /// The same, made if there is none.
+    pub(super) fn overflow_or_new(&mut self) -> &mut Overflow {
+        self.rest.get_or_insert_default().overflow.get_or_insert_default()
     }
 
     /// Appends the frame of a slot, or replaces the one that waits. Returns true if it replaced one.
@@ -150,7 +209,7 @@ impl FrameQueue {
             bytes -= left;
             self.sent = 0;
             self.first = self.rest.as_mut().and_then(|rest| rest.pop());
-            if self.rest.as_ref().is_some_and(|rest| rest.all().next().is_none()) {
+            if self.rest.as_mut().is_some_and(|rest| rest.is_unused()) {
                 self.rest = None;
             }
         }
@@ -160,6 +219,12 @@ impl FrameQueue {
 impl Rest {
     fn all(&self) -> impl Iterator<Item = &Bytes> {
         self.frames.iter().chain(self.latest.iter().flatten().map(|latest| &latest.frame))
+    }
+
+    /// Returns true if it can be dropped.
+    fn is_unused(&mut self) -> bool {
+        self.overflow.take_if(|overflow| overflow.is_idle());
+        self.overflow.is_none() && self.all().next().is_none()
     }
 
     fn latest_bytes(&self) -> usize {
@@ -192,6 +257,9 @@ impl Rest {
         let frame = self.frames.pop_front()?;
         self.bytes -= frame.len();
         self.latest.iter_mut().flatten().for_each(|latest| latest.ahead -= 1);
+        if let Some(overflow) = &mut self.overflow {
+            overflow.droppable.popped();
+        }
         Some(frame)
     }
 }

@@ -44,7 +44,7 @@ mod tests {
     use switchboard_event::OverflowPolicy;
 
     use super::*;
-    use crate::outbox::{Appended, Placement};
+    use crate::outbox::{Appended, Bound, DroppedFrames, Message, Placement};
 
     #[derive(Default)]
     struct Sent(Mutex<Vec<u8>>);
@@ -60,7 +60,9 @@ mod tests {
 
     fn append(outbox: &Outbox, text: &'static str) -> Appended {
         let frame = Bytes::from_static(text.as_bytes());
-        outbox.append(&frame, OverflowPolicy::Live, Placement::Next, 8, &Bytes::from_static(b"!"))
+        let (overflow_frame, dropped) = (Bytes::from_static(b"!"), DroppedFrames::default());
+        let bound = Bound { bytes_max: 8, overflow_frame: &overflow_frame, dropped: &dropped };
+        outbox.append(&frame, Message::with_policy(&OverflowPolicy::Live), Placement::Next, bound).0
     }
 
     #[test]

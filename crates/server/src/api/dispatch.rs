@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use switchboard::OverflowPolicy;
 use switchboard_wire::mesa::event_name;
 use utoipa::ToSchema;
 
 use super::endpoint::Context;
 use super::problem::Problem;
-use super::send::{not_stored, payload};
+use super::send::{Policy, not_stored, payload};
 use super::targets::{Targets, parse_name};
 
 /// A message and its recipients.
@@ -36,6 +37,13 @@ pub(super) struct Dispatch {
     /// Stores the message in the inbox of each user until it is acknowledged. All recipients must be users.
     #[serde(default)]
     sync: bool,
+    /// What happens at a full send queue of a recipient. A message with `sync` is `live`.
+    #[serde(default)]
+    policy: Policy,
+    /// With the policy `latest`: the message replaces a queued one with the same key. Default: one with the same event name.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 256)]
+    key: Option<String>,
     /// The project, called namespace in Mesa. Default: the server's own.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
@@ -71,7 +79,8 @@ pub(super) struct Dispatched {
     responses((status = 200, description = "The message is sent, or stored and sent", body = Dispatched))
 )]
 pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dispatched, Problem> {
-    let Dispatch { kind, op, data, to, except, sync, project } = dispatch;
+    let Dispatch { kind, op, data, to, except, sync, policy, key, project } = dispatch;
+    let policy = policy.with_key(key)?;
     let app = context.project(project.as_deref())?;
     let data = payload(data)?;
     if kind.is_none() && op.is_none() {
@@ -80,7 +89,13 @@ pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dis
     let kind = kind.map(|kind| parse_name("type", &kind)).transpose()?;
     let kind = event_name(op.unwrap_or(0), kind.as_ref());
     let kind = kind.map_err(|error| Problem::invalid_field("type", format!("with its `op`: {error}")))?;
-    let emitter = app.to(to.except(except)?);
+    if sync && policy != OverflowPolicy::Live {
+        return Err(Problem::invalid_field(
+            "policy",
+            "a message with `sync` is stored before it is sent, so it is `live`",
+        ));
+    }
+    let emitter = app.to(to.except(except)?).with_policy(policy);
     if !sync {
         let sent = emitter.send_payload(&kind, data).map_err(|error| Problem::invalid_field("to", error))?;
         let degraded = sent.is_degraded.then_some(true);

@@ -3,7 +3,7 @@
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard::{App, Audience, EmitError, Payload, Target};
+use switchboard::{App, Audience, EmitError, LatestKey, Name, OverflowPolicy, Payload, Target};
 use switchboard_log::{limited, printable_error};
 use utoipa::ToSchema;
 
@@ -30,6 +30,10 @@ pub(super) struct Message {
     /// What happens at a full send queue of a recipient.
     #[serde(default)]
     policy: Policy,
+    /// With the policy `latest`: the message replaces a queued one with the same key. Default: one with the same event name.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 256)]
+    key: Option<String>,
     /// Stores the message in the inbox of each user until it is acknowledged. All recipients must be users.
     #[serde(default)]
     inbox: bool,
@@ -51,6 +55,33 @@ pub(super) enum Policy {
     Live,
     /// The recipient misses the message.
     Volatile,
+    /// The message replaces a queued one with the same `key` and room, even if the queue is not full. At a full queue it makes
+    /// room as `oldest` does.
+    Latest,
+    /// The oldest queued messages with the policies `latest` and `oldest` are dropped. If there are too few, the recipient
+    /// misses the message.
+    Oldest,
+}
+
+impl Policy {
+    pub(super) fn with_key(self, key: Option<String>) -> Result<OverflowPolicy, Problem> {
+        Ok(match (self, key) {
+            (Policy::Latest, Some(key)) => {
+                let key = Name::new(&key).map_err(|error| Problem::invalid_field("key", error))?;
+                OverflowPolicy::Latest(LatestKey::Text(key))
+            }
+            (_, Some(_)) => {
+                return Err(Problem::invalid_field(
+                    "key",
+                    "only a message with the policy `latest` has a key",
+                ));
+            }
+            (Policy::Live, None) => OverflowPolicy::Live,
+            (Policy::Volatile, None) => OverflowPolicy::Volatile,
+            (Policy::Latest, None) => OverflowPolicy::Latest(LatestKey::Event),
+            (Policy::Oldest, None) => OverflowPolicy::Oldest,
+        })
+    }
 }
 
 /// Most recipients whose sockets are counted.
@@ -95,7 +126,8 @@ pub(super) struct Sent {
     responses((status = 200, description = "The message is sent, or stored and sent", body = Sent))
 )]
 pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent, Problem> {
-    let Message { event, data, to, except, policy, inbox, count, project } = message;
+    let Message { event, data, to, except, policy, key, inbox, count, project } = message;
+    let policy = policy.with_key(key)?;
     let app = context.project(project.as_deref())?;
     let audience = to.except(except)?;
     let data = payload(data)?;
@@ -105,16 +137,14 @@ pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent,
     }
     let counted = if count { audience.to.clone() } else { Vec::new() };
     let sent = match (inbox, policy) {
-        (true, Policy::Live) => store(&app, audience, &event, data).await,
-        (true, Policy::Volatile) => Err(Problem::invalid_field(
+        (true, OverflowPolicy::Live) => store(&app, audience, &event, data).await,
+        (true, _) => Err(Problem::invalid_field(
             "policy",
             "a message for inboxes is stored before it is sent, so it is `live`",
         )),
         (false, policy) => {
-            let emitter = app.to(audience);
-            let emitter = if policy == Policy::Volatile { emitter.volatile() } else { emitter };
-            let sent =
-                emitter.send_payload(&event, data).map_err(|error| Problem::invalid_field("event", error))?;
+            let sent = app.to(audience).with_policy(policy).send_payload(&event, data);
+            let sent = sent.map_err(|error| Problem::invalid_field("event", error))?;
             let degraded = sent.is_degraded.then_some(true);
             let (sockets_here, behind_here) = (Some(sent.queued), Some(sent.behind));
             Ok(Sent { sockets_here, behind_here, degraded, ..Sent::default() })

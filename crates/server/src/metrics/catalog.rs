@@ -2,10 +2,10 @@
 
 use labels::{
     API_OUTCOME, BACKEND, CERTIFICATE, CLOSE_CODE, COMMIT, DETACHED_OUTCOME, ENDPOINT, FORBIDDEN,
-    HANDLER_CALL, IGNORED_FRAME, LOST_REPORT, LOST_WEBHOOK_REPORT, PROTOCOL, QUEUE, RATE_OUTCOME, RATE_RULE,
-    REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME, REFUSED_TOKEN, RELOAD, REPAIR,
-    REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE, UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION,
-    WEBHOOK_CALL,
+    HANDLER_CALL, IGNORED_FRAME, LOST_REPORT, LOST_WEBHOOK_REPORT, OVERFLOW_POLICY, PROTOCOL, QUEUE,
+    RATE_OUTCOME, RATE_RULE, REDIS_CONNECTION, REFUSED_CONNECTION, REFUSED_EVENT, REFUSED_RESUME,
+    REFUSED_TOKEN, RELOAD, REPAIR, REPLACED_CONNECTION, RIGHTS_LOST, RUSTC, TLS_HANDSHAKE,
+    UNDELIVERED_REASON, UNKNOWN_ADDRESS, VERSION, WEBHOOK_CALL,
 };
 pub use labels::{Label, UNDELIVERED};
 
@@ -288,7 +288,25 @@ pub const METRICS: &[Metric] = &[
         "switchboard_frames_replaced_total",
         Part::Node,
         &[],
-        "Member lists and heartbeats in outboxes that newer ones replaced before they were sent",
+        "Member lists, heartbeats and messages with the policy `latest` in outboxes that newer ones replaced before they were sent",
+    ),
+    counter(
+        "switchboard_dropped_frames_total",
+        Part::Node,
+        &[OVERFLOW_POLICY],
+        "Messages that were dropped because the outbox of a receiver was full, for each receiver",
+    ),
+    counter(
+        "switchboard_lagging_deliveries_total",
+        Part::Node,
+        &[],
+        "Messages that were not queued because the outbox of a receiver was full; the receiver gets them from the history of the room",
+    ),
+    counter(
+        "switchboard_catch_ups_total",
+        Part::Node,
+        &[REPAIR],
+        "Receivers with a full outbox that have caught up with a room from its history, or found that messages were gone from it",
     ),
     counter(
         "switchboard_undelivered_total",

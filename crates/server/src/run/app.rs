@@ -44,5 +44,5 @@ fn without_backplane(config: &Config, rules: &SharedRules) -> App {
     if let Some(rule) = config.access_rule() {
         app = app.with_access_rule(rule);
     }
-    config.history.add_to(app).project(&project)
+    config.overflow.add_to(config.history.add_to(app)).project(&project)
 }

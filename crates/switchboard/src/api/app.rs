@@ -102,7 +102,7 @@ impl App {
     /// ```
     /// # use std::sync::atomic::Ordering;
     /// # let app = switchboard::App::new();
-    /// let dropped = app.hub().stats().dropped.load(Ordering::Relaxed);
+    /// let dropped = app.hub().stats().dropped.volatile.load(Ordering::Relaxed);
     /// println!("{dropped} volatile events were dropped for slow receivers");
     /// ```
     pub fn hub(&self) -> &Arc<Hub> {

@@ -1,12 +1,14 @@
 //! The emitter: builds a message to an audience and sends it, or stores and sends it.
 
+mod policy;
+
 use std::sync::Arc;
 
 use serde::Serialize;
 use switchboard_backplane::Stored;
 use switchboard_event::{
-    Audience, AudienceError, Event, IntoAudience, Name, OverflowPolicy, Parcel, Payload, ProjectId, Resource,
-    SocketId, Target, UserId,
+    Audience, AudienceError, Event, IntoAudience, Name, NameError, OverflowPolicy, Parcel, Payload,
+    ProjectId, Resource, SocketId, Target, UserId,
 };
 use switchboard_hub::{Delivered, Scope};
 
@@ -24,7 +26,7 @@ pub struct Sent {
     pub queued: usize,
     /// Those of them that are behind: more than half of their outbox is full.
     pub behind: usize,
-    /// Sockets of this node that missed it: it was volatile and their outbox was full.
+    /// Sockets of this node that missed it, by its overflow policy, because their outbox was full.
     pub dropped: usize,
     /// True if other nodes may not have received it, because this one is disconnected from them.
     pub is_degraded: bool,
@@ -40,8 +42,8 @@ pub struct Sent {
 /// app.to("#lobby").emit("announcement", &json!({ "text": "five minutes" }))?;
 /// // To the room and the tag, without the sender and without sockets that are tagged `*muted`:
 /// socket.to("#lobby").and("*admin").except("*muted").emit("message", &json!({ "text": "hi" }))?;
-/// // A position that the next one replaces: it is dropped for a slow receiver.
-/// socket.to("#game").volatile().emit("moved", &json!([3, 4]))?;
+/// // A place that the next one replaces, if it is still queued for a receiver.
+/// socket.to("#game").latest("ann").emit("moved", &json!([3, 4]))?;
 /// # Ok(()) }
 /// ```
 #[must_use = "nothing is sent until `emit` or `dispatch` is called"]
@@ -52,7 +54,7 @@ pub struct Emitter {
     sender: Option<SocketId>,
     including_self: bool,
     needs_rights: bool,
-    policy: OverflowPolicy,
+    policy: Result<OverflowPolicy, NameError>,
     scope: Scope,
 }
 
@@ -70,7 +72,7 @@ impl Emitter {
             sender,
             including_self: false,
             needs_rights: false,
-            policy: OverflowPolicy::default(),
+            policy: Ok(OverflowPolicy::default()),
             scope: Scope::default(),
         }
     }
@@ -179,23 +181,6 @@ impl Emitter {
         Ok(())
     }
 
-    /// Drops the message for a receiver whose outbox is full. By default such a receiver is closed with
-    /// 1013.
-    ///
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {
-    /// # let (app, (_peer, stream)) = (switchboard::App::new(), tokio::io::duplex(1024));
-    /// # app.connect_stream(stream);
-    /// # let socket = app.socket(app.all_socket_ids().await?[0]).unwrap();
-    /// socket.join("#game")?;
-    /// app.to("#game").volatile().emit("moved", &[3, 4])?;
-    /// # Ok(()) }
-    /// ```
-    pub fn volatile(mut self) -> Self {
-        self.policy = OverflowPolicy::Volatile;
-        self
-    }
-
     /// Limits the message to sockets of this node.
     ///
     /// ```
@@ -273,7 +258,7 @@ impl Emitter {
             audience.except.push(Target::Socket(sender));
         }
         let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
-        let parcel = Parcel::new(event, self.policy);
+        let parcel = Parcel::new(event, self.policy?);
         let delivered = self.node.hub().send(&self.project, &audience, &parcel, self.scope);
         notify_sent(&self.node, &self.project, &parcel.event, &audience.to, &audience.except, false);
         let Delivered { queued, behind, dropped, .. } = delivered;

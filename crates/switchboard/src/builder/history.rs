@@ -1,8 +1,9 @@
-//! Setters of history: the rooms that keep messages, and where they are kept.
+//! Setters of rooms by patterns of their names: which keep messages, and where; overflow policies.
 
 use std::sync::Arc;
 
-use switchboard_backplane::{History, HistoryLimits, HistoryRule, MemoryHistoryLimits};
+use switchboard_backplane::{History, HistoryLimits, HistoryRule, MemoryHistoryLimits, RoomRule};
+use switchboard_event::OverflowPolicy;
 
 use crate::api::app::App;
 
@@ -12,7 +13,7 @@ impl App {
     /// name, or the longest prefix. Default: no room keeps messages.
     ///
     /// A room keeps every message that is sent to all its members, with or without exceptions, unless the message is
-    /// [volatile](crate::Emitter::volatile) or [local](crate::Emitter::local). A message to several targets at once is
+    /// [local](crate::Emitter::local) or has an overflow policy such as [volatile](crate::Emitter::volatile). A message to several targets at once is
     /// not kept. Clients and handlers can read what is kept; see [`room_history`](Self::room_history).
     ///
     /// ```
@@ -36,6 +37,25 @@ impl App {
             "the limits of the history of `{pattern}` keep nothing: each must be at least 1"
         );
         self.change_settings(|settings| settings.history.rules.insert(rule));
+        self
+    }
+
+    /// Sets the overflow policy of live messages to a room that matches a pattern, whoever sends them. The pattern is that of
+    /// [`with_room_history`](Self::with_room_history), and the most specific one counts. Messages with a policy other than
+    /// [`OverflowPolicy::Live`] are not kept in a history. Default: `Live`.
+    ///
+    /// ```
+    /// use switchboard::{App, LatestKey, OverflowPolicy};
+    ///
+    /// let app = App::new().with_overflow_policy("cursors-*", OverflowPolicy::Latest(LatestKey::Event));
+    /// ```
+    ///
+    /// # Panics
+    /// If the pattern is invalid, or the app is in use.
+    #[track_caller]
+    pub fn with_overflow_policy(self, pattern: &str, policy: OverflowPolicy) -> Self {
+        let rule = RoomRule::new(pattern, policy).unwrap_or_else(|error| panic!("{error}"));
+        self.change_settings(|settings| settings.overflow_rules.insert(rule));
         self
     }
 

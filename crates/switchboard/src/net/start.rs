@@ -9,7 +9,7 @@ use crate::net::flusher::Flushers;
 use crate::net::heartbeat::Heartbeats;
 use crate::net::worker_threads::WorkerThreads;
 use crate::node::system_events::HookTable;
-use crate::node::{identity, rates, reports, resume, revocations};
+use crate::node::{identity, overflow, rates, reports, resume, revocations};
 use crate::protocols::config;
 use crate::protocols::config::ProtocolConfig;
 use crate::routing::server::Server;
@@ -47,6 +47,7 @@ pub(crate) fn start(app: &App, threads: Option<&WorkerThreads>) -> Arc<Server> {
         node.tasks.spawn_service(revocations::run(node.clone()));
         node.tasks.spawn_service(resume::run_sweeps(node.clone()));
         node.tasks.spawn_service(rates::run(node.clone()));
+        node.tasks.spawn_service(overflow::run(node.clone()));
         reports::start(node);
     }
     server

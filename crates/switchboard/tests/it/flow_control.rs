@@ -184,5 +184,5 @@ async fn a_volatile_burst_waits_for_nobody() {
         sender.emit("/volatile", json!(blob)).await;
     }
     sender.quiet().await;
-    assert!(server.app.hub().stats().dropped.load(Ordering::Relaxed) > 0);
+    assert!(server.app.hub().stats().dropped.volatile.load(Ordering::Relaxed) > 0);
 }

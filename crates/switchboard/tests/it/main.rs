@@ -27,6 +27,7 @@ mod mesa_disconnects;
 mod mesa_inbox;
 mod middleware;
 mod nodes;
+mod overflow;
 mod rates;
 mod requests;
 mod reserved_names;

@@ -231,9 +231,14 @@ pub(super) const HANDLER_CALL: Label = label(
 
 pub(super) const LOST_WEBHOOK_REPORT: Label = label("reason", &["queue_full", "too_old"]);
 
+pub(super) const OVERFLOW_POLICY: Label = label("policy", &["volatile", "latest", "oldest"]);
+
 /// The values of the label `reason` of `switchboard_undelivered_total`, each with its meaning.
 pub const UNDELIVERED: &[(&str, &str)] = &[
-    ("outbox_full", "Volatile events, for each receiver whose outbox was full"),
+    (
+        "outbox_full",
+        "Events with an overflow policy other than `live`, for each receiver whose outbox was full",
+    ),
     ("receiver_too_slow", "Events, for each receiver that was closed with 1013 because its outbox was full"),
     ("receiver_closing", "Events, for each receiver that was being closed"),
     ("reserved_name", "Events, for each receiver whose protocol reserves the name for the server"),

@@ -16,6 +16,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../../src/config/clients.rs"),
     include_str!("../../../src/config/emit.rs"),
     include_str!("../../../src/config/history.rs"),
+    include_str!("../../../src/config/overflow.rs"),
     include_str!("../../../src/config/handlers.rs"),
     include_str!("../../../src/config/hooks.rs"),
     include_str!("../../../src/config/inbox.rs"),

@@ -1,16 +1,25 @@
-//! Which rooms have a history, by patterns of their names. The most specific pattern that matches a room decides.
+//! Settings of rooms by patterns of their names. The most specific pattern that matches a room decides.
 
-use switchboard_event::RoomName;
+use switchboard_event::{OverflowPolicy, RoomName};
 
 use crate::history::HistoryLimits;
 
 /// Rooms with a history, and its bounds.
+pub type HistoryRule = RoomRule<HistoryLimits>;
+
+/// The rules of history.
+pub type HistoryRules = RoomRules<HistoryLimits>;
+
+/// The overflow policies of rooms.
+pub type OverflowRules = RoomRules<OverflowPolicy>;
+
+/// The rooms that match a pattern, and their setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryRule {
+pub struct RoomRule<T> {
     /// The name without its sigil; for a prefix, without the `*`.
     name: Box<str>,
     is_prefix: bool,
-    limits: HistoryLimits,
+    value: T,
 }
 
 /// A text is no pattern of rooms.
@@ -25,7 +34,7 @@ pub enum RoomPatternError {
     Star(String),
 }
 
-impl HistoryRule {
+impl<T> RoomRule<T> {
     /// A rule for the rooms that match a pattern: a name or, with one `*` at its end, a prefix of names. The prefix `#`
     /// may be omitted.
     ///
@@ -35,7 +44,7 @@ impl HistoryRule {
     /// let rule = HistoryRule::new("chat-*", HistoryLimits::default())?;
     /// # Ok::<(), switchboard_backplane::RoomPatternError>(())
     /// ```
-    pub fn new(pattern: &str, limits: HistoryLimits) -> Result<Self, RoomPatternError> {
+    pub fn new(pattern: &str, value: T) -> Result<Self, RoomPatternError> {
         let name = pattern.strip_prefix('#').unwrap_or(pattern);
         let (name, is_prefix) = name.strip_suffix('*').map_or((name, false), |prefix| (prefix, true));
         if name.is_empty() && !is_prefix {
@@ -44,7 +53,7 @@ impl HistoryRule {
         if name.contains('*') {
             return Err(RoomPatternError::Star(pattern.chars().take(64).collect()));
         }
-        Ok(HistoryRule { name: name.into(), is_prefix, limits })
+        Ok(RoomRule { name: name.into(), is_prefix, value })
     }
 
     fn matches(&self, room: &RoomName) -> bool {
@@ -54,28 +63,41 @@ impl HistoryRule {
 }
 
 /// The rules of an app, the most specific first: names before prefixes, long prefixes before short ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HistoryRules(Vec<HistoryRule>);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomRules<T>(Vec<RoomRule<T>>);
 
-impl HistoryRules {
+impl<T> Default for RoomRules<T> {
+    fn default() -> Self {
+        RoomRules(Vec::new())
+    }
+}
+
+impl<T> RoomRules<T> {
     /// Adds a rule. It replaces one with the same pattern.
-    pub fn insert(&mut self, rule: HistoryRule) {
+    pub fn insert(&mut self, rule: RoomRule<T>) {
         let key =
-            |rule: &HistoryRule| (rule.is_prefix, std::cmp::Reverse(rule.name.len()), rule.name.clone());
+            |rule: &RoomRule<T>| (rule.is_prefix, std::cmp::Reverse(rule.name.len()), rule.name.clone());
         match self.0.binary_search_by_key(&key(&rule), key) {
             Ok(at) => self.0[at] = rule,
             Err(at) => self.0.insert(at, rule),
         }
     }
 
-    /// Returns true if no room has a history.
+    /// Returns true if there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// The setting of a room.
+    pub fn of(&self, room: &RoomName) -> Option<&T> {
+        self.0.iter().find(|rule| rule.matches(room)).map(|rule| &rule.value)
+    }
+}
+
+impl HistoryRules {
     /// The bounds of a room's history; none if the room has no history.
     pub fn limits(&self, room: &RoomName) -> Option<&HistoryLimits> {
-        self.0.iter().find(|rule| rule.matches(room)).map(|rule| &rule.limits)
+        self.of(room)
     }
 }
 

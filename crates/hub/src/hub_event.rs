@@ -1,0 +1,47 @@
+//! What a hub reports to its owner.
+
+use std::sync::Arc;
+
+use switchboard_backplane::Publication;
+use switchboard_event::{ProjectId, RoomName, SocketId};
+
+use crate::session::Session;
+
+/// An arrival from other nodes that the hub does not deliver itself, or receivers that are behind or have lost messages.
+#[derive(Debug)]
+pub enum HubEvent {
+    /// An event of this socket, of any node, was delivered to receivers of this node that are behind.
+    Behind {
+        /// The sender.
+        sender: SocketId,
+        /// The receivers of which more than half of the outbox is full.
+        receivers: Vec<Arc<Session>>,
+    },
+    /// A full outbox has lost messages, or its receiver lags in rooms with a history. Not notified again until
+    /// [`Outbox::finish_overflow`](crate::Outbox::finish_overflow) returns true.
+    Overflowed(Arc<Session>),
+    /// A publication with another content than [`Content::Event`].
+    Publication(Publication),
+    /// A room has its first member on this node, and its history may lose publications.
+    RoomBegins {
+        /// The project of the room.
+        project: ProjectId,
+        /// The room.
+        room: RoomName,
+        /// For [`Hub::begin_room`](crate::Hub::begin_room).
+        number: u64,
+    },
+    /// Messages of a room were lost on their way from its history. The room is paused until it is
+    /// [filled](crate::Hub::fill_room).
+    Hole {
+        /// The project of the room.
+        project: ProjectId,
+        /// The room.
+        room: RoomName,
+    },
+    /// Publications may have been lost.
+    Missed,
+}
+
+/// Receives hub events in the order of their arrival. Must not block.
+pub type Listener = Box<dyn Fn(HubEvent) + Send + Sync>;
