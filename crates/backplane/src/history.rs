@@ -179,6 +179,9 @@ pub trait History: Send + Sync + 'static {
         true
     }
 
+    /// Completes what is queued, so that a restart can continue. Later messages have no position. May block.
+    fn close(&self) {}
+
     /// Resolves once every message that is queued has its number, or is known to have none.
     fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))

@@ -1,4 +1,5 @@
-//! Files of a node without Redis: the inbox with users' messages and revoked tokens, and the reports of webhooks.
+//! Files of a node without Redis: the inbox with users' messages and revoked tokens, the history of rooms
+//! ([`DiskHistory`]), and the reports of webhooks.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -30,6 +31,7 @@ mod completion;
 mod current_file;
 mod error;
 mod file;
+mod history;
 mod inbox;
 mod index;
 mod job;
@@ -43,5 +45,6 @@ mod shared;
 mod writer;
 
 pub use error::OpenError;
+pub use history::{DiskHistory, HistoryOpenError};
 pub use inbox::DiskInbox;
 pub use report_file::{ReportFile, ReportFileError, ReportPlace, StoredReport};

@@ -1,9 +1,11 @@
-//! The contract tests of every inbox, on the disk inbox.
+//! The contract tests of every inbox and every history, on those on disk.
 
 use std::sync::Arc;
 
-use switchboard_backplane::{Inbox, InboxLimits, LocalBus, MemoryStore, RevocationStore, contract};
-use switchboard_disk::DiskInbox;
+use switchboard_backplane::{
+    History, Inbox, InboxLimits, LocalBus, MemoryHistoryLimits, MemoryStore, RevocationStore, contract,
+};
+use switchboard_disk::{DiskHistory, DiskInbox};
 use switchboard_event::{Event, Name, Payload, ProjectId, SocketId, UserId};
 use switchboard_testkit::Node;
 use switchboard_testkit::Scratch;
@@ -84,4 +86,27 @@ fn a_call_after_the_end_of_the_runtime_returns_an_error() {
     let error = runtime().block_on(inbox.put(&project, &users, &message())).unwrap_err();
     assert!(error.0.to_string().contains("the runtime in which it was opened has ended"), "{}", error.0);
     assert!(!inbox.is_up());
+}
+
+fn history(scratch: &Scratch) -> Arc<dyn History> {
+    let clock = || switchboard_event::unix_ms(std::time::SystemTime::now());
+    let path = scratch.file("history");
+    Arc::new(DiskHistory::open(path.as_ref(), MemoryHistoryLimits::default(), clock).unwrap())
+}
+
+#[tokio::test]
+async fn the_disk_history_meets_the_history_contract() {
+    let scratch = Scratch::new();
+    let history = history(&scratch);
+    contract::history::messages(&history).await;
+    contract::history::bounds(&history).await;
+    contract::history::age(&history).await;
+}
+
+#[tokio::test]
+async fn the_disk_history_behaves_like_the_model() {
+    for seed in 0..20 {
+        let scratch = Scratch::new();
+        contract::history_model::random_operations(&history(&scratch), seed).await;
+    }
 }

@@ -27,7 +27,7 @@ struct Health {
 }
 
 /// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it stops; the
-/// text is `degraded` while Redis or the inbox file is down, while publications wait for long and for a while after some
+/// text is `degraded` while Redis, the inbox file or the history file is down, while publications wait for long and for a while after some
 /// were lost, and while a certificate cannot be replaced or is not valid. `/metrics`: Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle, tls: Option<Arc<ServerTls>>) -> Router {
     Router::new()
@@ -40,8 +40,10 @@ pub(crate) fn routes(app: App, prometheus: PrometheusHandle, tls: Option<Arc<Ser
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let hub = health.app.hub();
     let inbox_is_up = health.app.inbox().is_none_or(|inbox| inbox.is_up());
+    let history_is_up = hub.history().is_none_or(|history| history.log.is_up());
     let tls_is_up = health.tls.is_none_or(|tls| !tls.is_degraded());
-    let is_ready = !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up && tls_is_up;
+    let is_ready =
+        !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up && history_is_up && tls_is_up;
     match (health.app.is_stopping(), is_ready) {
         (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         (false, true) => (StatusCode::OK, "ready\n"),

@@ -223,6 +223,7 @@ impl Server {
         };
         let node = app.hub().bus().node();
         let served = Served { listeners, tls, health, api };
+        let history = app.hub().history().map(|history| history.log.clone());
         let ended = tokio::select! {
             ended = serve_all(served, app, &config, stop) => ended,
             () = keeping_certificates => Ok(()),
@@ -232,6 +233,9 @@ impl Server {
         if let Some(webhooks) = webhooks {
             webhooks.report_empty_rooms().await;
             webhooks.report_drained(node);
+        }
+        if let Some(history) = history {
+            history.close();
         }
         ended
     }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use switchboard_event::{Position, ProjectId, RoomName};
+use switchboard_event::{Event, Position, ProjectId, RoomName, Target};
 
 use self::log::{Log, RoomLog};
 use crate::future::{BackplaneFuture, reply};
@@ -108,6 +108,40 @@ impl MemoryHistory {
         }
     }
 
+    /// Like [`History::append`], and passes also the time at which the message was kept, in milliseconds since 1970.
+    pub fn append_at(
+        &self,
+        message: RoomMessage<'_>,
+        limits: &HistoryLimits,
+        deliver: &mut dyn FnMut(Position, u64),
+    ) {
+        self.with_log(message.project, message.room, |log, now_ms| {
+            deliver(log.append(&message, limits, now_ms), now_ms);
+        });
+    }
+
+    /// Adds the history of a room that was kept elsewhere: its messages with the last numbers up to the offset of `top`, oldest first,
+    /// each with its time.
+    pub fn restore(
+        &self,
+        (project, room): (&ProjectId, &RoomName),
+        top: Position,
+        age_max_ms: u64,
+        messages: impl IntoIterator<Item = (u64, Event, Vec<Target>)>,
+    ) {
+        self.with_log(project, room, |log, _| log.restore(top, age_max_ms, messages));
+    }
+
+    /// Removes the history of every room. The next message of each begins an epoch.
+    pub fn clear_all(&self) {
+        for stripe in &self.stripes {
+            let mut stripe = lock(stripe);
+            for (key, room_log) in stripe.clone() {
+                self.forget(&mut stripe, &key, &mut lock(&room_log.log));
+            }
+        }
+    }
+
     fn evict_over_bound(&self) {
         let is_over = || {
             self.rooms.load(Ordering::Relaxed) > self.limits.rooms_max
@@ -166,9 +200,7 @@ impl History for MemoryHistory {
         limits: &HistoryLimits,
         deliver: &mut dyn FnMut(Position),
     ) -> AppendOutcome {
-        self.with_log(message.project, message.room, |log, now_ms| {
-            deliver(log.append(&message, limits, now_ms));
-        });
+        self.append_at(message, limits, &mut |position, _| deliver(position));
         AppendOutcome::Delivered
     }
 
@@ -225,7 +257,7 @@ impl History for MemoryHistory {
 
 #[cfg(test)]
 mod tests {
-    use switchboard_event::{Event, Name, Payload};
+    use switchboard_event::{Name, Payload};
 
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Settings of the history of rooms.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use switchboard::backplane::{HistoryRule, MemoryHistoryLimits};
@@ -18,6 +19,10 @@ pub struct History {
     /// a `bytes_max` (262,144), at which its oldest messages are removed.
     /// Default: no room.
     pub rooms: BTreeMap<String, RoomHistory>,
+    /// File for the messages of rooms on a node without Redis, which then outlive a restart. One process at a time can open it.
+    /// Default: none, the messages are in memory only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// Rooms with a history on a node without Redis. At the bound the history of the room that was not used for the longest
     /// time is removed. Default 100,000.
     pub rooms_max: usize,
@@ -41,7 +46,7 @@ pub struct RoomHistory {
 impl Default for History {
     fn default() -> Self {
         let MemoryHistoryLimits { rooms_max, bytes_max } = MemoryHistoryLimits::default();
-        History { rooms: BTreeMap::new(), rooms_max, bytes_max }
+        History { rooms: BTreeMap::new(), file: None, rooms_max, bytes_max }
     }
 }
 
@@ -90,7 +95,7 @@ impl History {
 
     /// Settings without effect.
     pub(super) fn no_effect(&self, redis_is_on: bool) -> Option<NoEffect> {
-        let bounds = &["history.rooms_max", "history.bytes_max"];
+        let bounds = &["history.file", "history.rooms_max", "history.bytes_max"];
         if !self.is_on() {
             return Some(NoEffect::of(bounds, "no room in history.rooms keeps messages"));
         }
@@ -102,10 +107,14 @@ impl History {
         !self.rooms.is_empty()
     }
 
+    /// The bounds on all rooms of a node without Redis.
+    pub(crate) fn memory_limits(&self) -> MemoryHistoryLimits {
+        MemoryHistoryLimits { rooms_max: self.rooms_max, bytes_max: self.bytes_max }
+    }
+
     /// Adds the rooms and bounds to an app.
     pub(crate) fn add_to(&self, app: App) -> App {
-        let limits = MemoryHistoryLimits { rooms_max: self.rooms_max, bytes_max: self.bytes_max };
-        let app = app.with_memory_history_limits(limits);
+        let app = app.with_memory_history_limits(self.memory_limits());
         self.rooms.iter().fold(app, |app, (pattern, room)| app.with_room_history(pattern, room.limits()))
     }
 }

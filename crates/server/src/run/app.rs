@@ -1,9 +1,11 @@
 //! The app that the settings describe.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use switchboard::{App, ProjectId};
-use switchboard_disk::DiskInbox;
+use switchboard_disk::{DiskHistory, DiskInbox};
+use switchboard_event::unix_ms;
 use switchboard_redis::Redis;
 
 use super::error::RunError;
@@ -15,7 +17,7 @@ pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>)
     let app = without_backplane(config, rules);
     Ok(match redis {
         Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
-        None => with_file(app.with_resume(config.resume.options()), config)?,
+        None => with_history_file(with_file(app.with_resume(config.resume.options()), config)?, config)?,
     })
 }
 
@@ -26,6 +28,13 @@ fn with_file(app: App, config: &Config) -> Result<App, RunError> {
     }
     let file = Arc::new(DiskInbox::open(&config.inbox.path, config.inbox.limits())?);
     Ok(app.with_inbox(file.clone()).with_revocation_store(file))
+}
+
+/// Keeps the histories of rooms in a file, if one is named and a room keeps messages.
+fn with_history_file(app: App, config: &Config) -> Result<App, RunError> {
+    let Some(path) = config.history.file.as_ref().filter(|_| config.history.is_on()) else { return Ok(app) };
+    let clock = || unix_ms(SystemTime::now());
+    Ok(app.with_history(Arc::new(DiskHistory::open(path, config.history.memory_limits(), clock)?)))
 }
 
 fn without_backplane(config: &Config, rules: &SharedRules) -> App {

@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use metrics_exporter_prometheus::BuildError;
-use switchboard_disk::OpenError;
+use switchboard_disk::{HistoryOpenError, OpenError};
 use switchboard_hooks::{HandlerError, WebhookError};
 use switchboard_redis::ConnectError;
 
@@ -54,6 +54,9 @@ pub enum RunError {
     /// The file of the inbox cannot be opened.
     #[error(transparent)]
     Inbox(#[from] OpenError),
+    /// The file of the history cannot be opened.
+    #[error(transparent)]
+    History(#[from] HistoryOpenError),
     /// A certificate cannot be used any more: its files changed after they were checked.
     #[error(transparent)]
     Tls(#[from] TlsError),

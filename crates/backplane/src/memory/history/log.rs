@@ -102,6 +102,22 @@ impl Log {
         Position { epoch: self.epoch, offset: self.top }
     }
 
+    /// Takes the place of what the log holds.
+    pub(super) fn restore(
+        &mut self,
+        top: Position,
+        age_max_ms: u64,
+        messages: impl IntoIterator<Item = (u64, Event, Vec<Target>)>,
+    ) {
+        *self = Log { epoch: top.epoch, top: top.offset, age_max_ms, ..Log::new() };
+        for (time_ms, event, except) in messages {
+            let message = Message { time_ms, event, except: except.into() };
+            self.size += message.size();
+            self.bytes += message.bytes();
+            self.messages.push_back(message);
+        }
+    }
+
     /// Removes the oldest messages that exceed a bound.
     pub(super) fn trim(&mut self, limits: &HistoryLimits, now_ms: u64) {
         self.age_max_ms = limits.age_max_ms;

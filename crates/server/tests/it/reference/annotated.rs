@@ -52,6 +52,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("projects.every.recipients_max", "100"),
     ("projects.every.user_info_bytes_max", "1000"),
     ("projects.every.shard_info_bytes_max", "100000"),
+    ("history.file", r#""switchboard-history.redb""#),
     ("hooks.file", r#""switchboard-hooks.redb""#),
     ("redis.url", r#""redis://127.0.0.1:6379""#),
     ("redis.master", r#""switchboard""#),
@@ -68,6 +69,7 @@ const NAMED: &[(&str, &str, &str)] = &[
     ),
     ("auth.issuers", "partner", r#"jwks_url = "https://partner.example/jwks.json""#),
     ("history.rooms", "\"chat-*\"", "messages_max = 100"),
+    ("overflow.rooms", "\"cursors-*\"", r#"policy = "latest""#),
     (
         "handlers.backends",
         "chat",

@@ -1,0 +1,102 @@
+//! The encoding of a message in the file: exceptions, then the event.
+//!
+//! ```text
+//! count (2) │ exceptions │ the event: the rest
+//!   exception: kind │ id of a socket (16), or a length (2) and a name, or nothing for everyone
+//! ```
+
+use bytes::{Buf, Bytes};
+use switchboard_backplane::RoomMessage;
+use switchboard_event::{Event, SocketId, Target};
+
+/// Most exceptions that are written. A message with more is kept in memory only; nobody sends such.
+const EXCEPTIONS_MAX: usize = u16::MAX as usize;
+
+pub(super) fn encode(message: &RoomMessage<'_>) -> Vec<u8> {
+    let except = &message.except[..message.except.len().min(EXCEPTIONS_MAX)];
+    let mut out = Vec::with_capacity(64 + message.size() as usize);
+    out.extend_from_slice(&(except.len() as u16).to_be_bytes());
+    for target in except {
+        match target {
+            Target::Everyone => out.push(b'='),
+            Target::Socket(id) => {
+                out.push(b'!');
+                out.extend_from_slice(id.as_bytes());
+            }
+            Target::User(name) => write_name(&mut out, b'@', name),
+            Target::Room(name) => write_name(&mut out, b'#', name),
+            Target::Tag(name) => write_name(&mut out, b'*', name),
+        }
+    }
+    message.event.write(&mut out);
+    out
+}
+
+fn write_name(out: &mut Vec<u8>, kind: u8, name: &str) {
+    out.push(kind);
+    out.extend_from_slice(&(name.len() as u16).to_be_bytes());
+    out.extend_from_slice(name.as_bytes());
+}
+
+/// Returns the exceptions and the event; none if the bytes are no message.
+pub(super) fn decode(bytes: &[u8]) -> Option<(Vec<Target>, Event)> {
+    let mut bytes = Bytes::copy_from_slice(bytes);
+    let count = bytes.try_get_u16().ok()?;
+    let mut except = Vec::new();
+    for _ in 0..count {
+        except.push(target(&mut bytes)?);
+    }
+    Some((except, Event::read(bytes).ok()?))
+}
+
+fn target(bytes: &mut Bytes) -> Option<Target> {
+    let kind = bytes.try_get_u8().ok()?;
+    if kind == b'=' {
+        return Some(Target::Everyone);
+    }
+    if kind == b'!' {
+        let mut id = [0; 16];
+        bytes.try_copy_to_slice(&mut id).ok()?;
+        return Some(Target::Socket(SocketId::from_bytes(id)));
+    }
+    let len = usize::from(bytes.try_get_u16().ok()?);
+    let name = (len <= bytes.len()).then(|| bytes.split_to(len))?;
+    let name = std::str::from_utf8(&name).ok()?;
+    match kind {
+        b'@' => Target::user(name).ok(),
+        b'#' => Target::room(name).ok(),
+        b'*' => Target::tag(name).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use switchboard_event::{Name, Payload};
+    use switchboard_testkit::name;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_as_it_was_written_and_a_part_of_it_is_refused() {
+        let event = Event {
+            name: Name::new("said").unwrap(),
+            data: Payload::parse(r#"{"text":"hé"}"#).unwrap(),
+            sender: Some(SocketId::random()),
+            time_ms: 7,
+        };
+        let except = [
+            Target::Everyone,
+            Target::Socket(SocketId::random()),
+            Target::user("7").unwrap(),
+            Target::room("##odd").unwrap(),
+            Target::tag("**t").unwrap(),
+        ];
+        let (project, room) = (name("p"), name("r"));
+        let written = encode(&RoomMessage { project: &project, room: &room, except: &except, event: &event });
+        let (kept, read) = decode(&written).unwrap();
+        assert_eq!((kept, format!("{read:?}")), (except.to_vec(), format!("{event:?}")));
+        let exceptions = written.len() - event.data.as_bytes().len();
+        assert!((0..exceptions).all(|len| decode(&written[..len]).is_none()));
+    }
+}
