@@ -6,7 +6,7 @@ import { BOOLEAN, check, checkOptions, STRING, type Expectations } from "../core
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
-import type { Recovery } from "../core/session.js";
+import type { Gap, Recovery } from "../core/session.js";
 import type { CallOptions } from "../core/timeout.js";
 import type { Unchecked } from "../core/unchecked.js";
 import type {
@@ -23,7 +23,7 @@ import type {
   UntypedContract,
 } from "./contract.js";
 import { EmitProtocol, type Handler } from "./emitProtocol.js";
-import type { HistoryOptions, RoomHistory } from "./history.js";
+import type { HistoryOptions, RoomHistory } from "../core/history.js";
 import type { EmitClientOptions } from "./options.js";
 import type { RequestOptions } from "./requestOptions.js";
 
@@ -54,6 +54,8 @@ export interface SystemEvents {
    * without a history are not recovered.
    */
   "@recovered": Recovery;
+  /** Messages are lost: the client read too slowly, or the history of a room no longer has them. Only with `resume`. */
+  "@gap": Gap;
   /** The socket has left rooms and tags, because it has lost the right to be there. Only with `resume`. */
   "@left": {
     /** The rooms, with `#`. */

@@ -14,9 +14,9 @@ import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { withTimeout } from "../core/timeout.js";
 import { Session } from "../core/session.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
-import { historyOptions, type HistoryOptions, type RoomHistory } from "./history.js";
+import { historyOptions, type HistoryOptions, type RoomHistory } from "../core/history.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
-import { RateLimitedError, refusedErrorFrom } from "./refusedError.js";
+import { RateLimitedError, refusedErrorFrom } from "../core/refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
 import { schemaOf, validated } from "./schema.js";
 
@@ -172,7 +172,7 @@ export class EmitProtocol {
     if (type) return;
     if (typeof event !== "string" || !event) return false;
     if (event.startsWith(SYSTEM)) return this.#notice(event, data);
-    if (!this.#session.isNew(message)) return;
+    if (!this.#session.isNew(message, (gap) => this.connection.listeners.call("@gap", gap))) return;
     const { listeners } = this.connection;
     listeners.call("@any", { event, data });
     const handler = ackId ? this.#handlers.get(event) : undefined;
@@ -186,8 +186,10 @@ export class EmitProtocol {
       const { isAwaited } = this.#session;
       const resumed = this.#session.begin(data);
       if (isAwaited) this.#ready(resumed);
-    } else if (event === "@left" || event === "@recovered") this.connection.listeners.call(event, data);
-    else if (event === "@identified") this.#identified(data);
+    } else if (/^@(left|recovered|gap)$/.test(event)) {
+      if (event === "@recovered") this.#session.recovered(data);
+      this.connection.listeners.call(event, data);
+    } else if (event === "@identified") this.#identified(data);
     else return false;
     return true;
   }

@@ -13,9 +13,6 @@ export {
   type EmitOptions,
   type SystemEvents,
 } from "./emitClient.js";
-export type { Position } from "../core/session.js";
-export type { HistoryMessage, HistoryOptions, RoomHistory } from "./history.js";
 export type { EmitClientOptions } from "./options.js";
-export { RateLimitedError, RefusedError } from "./refusedError.js";
 export type { RequestOptions } from "./requestOptions.js";
 export { InvalidDataError, type Issue, type StandardSchemaV1 } from "./schema.js";

@@ -3,7 +3,9 @@
  */
 
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
-export type { Recovery, RoomRecovery } from "./session.js";
+export type { HistoryMessage, HistoryOptions, RoomHistory } from "./history.js";
+export { RateLimitedError, RefusedError } from "./refusedError.js";
+export type { Gap, Position, Recovery, RoomRecovery } from "./session.js";
 export type { CallOptions } from "./timeout.js";
 export {
   AbortedError,

@@ -21,6 +21,18 @@ export interface Recovery {
   readonly rooms: Readonly<Record<string, RoomRecovery>>;
 }
 
+/** Messages that the client will not receive. */
+export interface Gap {
+  /** The room, with `#`; undefined if the messages were not sent to exactly one. */
+  readonly room?: string;
+  /** How many messages were dropped because the client read too slowly. */
+  readonly lost?: number;
+  /** The offset of the first message of the room that is gone; undefined if its history has begun another epoch. */
+  readonly from?: number;
+  /** The offset of the last one. */
+  readonly to?: number;
+}
+
 /** Whether a client has missed messages of a room. */
 export type RoomRecovery =
   | {
@@ -58,14 +70,25 @@ export class Session {
     return resumed === true;
   }
 
-  /** Records the position of an event. Returns whether it is new: a message may arrive twice around a resume. */
-  isNew({ room, position }: JsonObject): boolean {
+  /**
+   * Records the position of an event. Returns whether it is new: a message may arrive twice around a resume. If the history
+   * of the room has begun another epoch since the last message, others may be lost: calls `lost` first.
+   */
+  isNew({ room, position }: JsonObject, lost: (gap: Gap) => void): boolean {
     if (!isObject(position)) return true;
     const { epoch, offset } = position as unknown as Position;
     const last = this.#positions.get(room);
     if (last && last.epoch === epoch && offset <= last.offset) return false;
     this.#positions.set(room, { epoch, offset });
+    if (last && last.epoch !== epoch) lost({ room: room as string });
     return true;
+  }
+
+  /** Takes the data of `@recovered`: where the history of a room that was not recovered ends. */
+  recovered(data: unknown): void {
+    for (const [room, { at }] of Object.entries(Object((data as Recovery | null)?.rooms) as Record<string, { at?: Position }>)) {
+      if (at) this.#positions.set(room, at);
+    }
   }
 
   /** The positions, by room. */

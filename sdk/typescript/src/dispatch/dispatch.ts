@@ -9,11 +9,12 @@ import { encodeName, urlBelow } from "../core/address.js";
 import { BOOLEAN, check, checkOptions, FUNCTION, OBJECT, SECRET, shown, STRING, STRING_OR_NUMBER, type Expectation, type Expectations } from "../core/check.js";
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import { AuthenticationFailedError, BadDataError, type SwitchboardError } from "../core/errors.js";
+import type { HistoryOptions, RoomHistory } from "../core/history.js";
 import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
 import type { Listener } from "../core/listeners.js";
 import { resolveOptions, type ConnectionOptions, type OwnExpectations } from "../core/options.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
-import { Session, type Recovery } from "../core/session.js";
+import { Session, type Gap, type Recovery } from "../core/session.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
 import type {
@@ -31,6 +32,7 @@ import {
   CLIENTS_CHANGES,
   CONNECTED,
   DISPATCH_EVENT,
+  HISTORY,
   IDENTIFY,
   PLATFORM,
   RESUME,
@@ -45,6 +47,7 @@ import {
   type ShardInfo,
   type UncheckedUserInfo,
 } from "./events.js";
+import { HistoryRequests } from "./historyRequests.js";
 import { HELLO_PROBE, MEMBER_LIST_REQUEST, MemberList } from "./memberList.js";
 import { listShards } from "./shardList.js";
 
@@ -111,6 +114,8 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
   };
   /** The messages that were missed before the session was resumed have arrived. Only rooms with a history are recovered. */
   [DISPATCH_EVENT.RECOVERED]: Recovery;
+  /** Messages are lost: the client read too slowly, or the history of a room no longer has them. */
+  [DISPATCH_EVENT.GAP]: Gap;
   /** The connection has closed. */
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
   /** A state transition. */
@@ -151,6 +156,7 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
   readonly connection: Connection<Settings>;
   readonly #members: MemberList;
   readonly #session = new Session();
+  readonly #historyRequests = new HistoryRequests();
   /** The server has announced that the next CONNECTED is that of the old session. */
   #isResumed = false;
   #info: ConnectionInfo | undefined;
@@ -168,7 +174,8 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
         url: (token = this.connection.options.authorization) => this.#url(token),
         subprotocols: () => (this.#resumes() ? this.#session.subprotocols() : undefined),
         received: (message) => this.#receive(message),
-        lost: (_error, isFinal) => {
+        lost: (error, isFinal) => {
+          this.#historyRequests.lost(error);
           this.#isResumed = false;
           if (isFinal) this.#session.end();
           else this.#session.lost();
@@ -278,6 +285,15 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
   }
 
   /**
+   * Reads messages that a room keeps; without a name, the shard of this client. Rejects with `RefusedError` if the room
+   * keeps none (`no_history`) or this client may not read them (`forbidden`), with `NotConnectedError`,
+   * `DisconnectedError`, `TimeoutError`, `AbortedError` or `BadOptionError`.
+   */
+  history(room?: string, options?: HistoryOptions): Promise<RoomHistory> {
+    return this.#historyRequests.read(this.connection, room, options);
+  }
+
+  /**
    * Calls `callback` for every event of that name; returns a function that removes it.
    *
    * The server adds `__clientId` and `__timestamp` to payloads that are objects; the metadata has them too.
@@ -343,8 +359,10 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     else if (name === CONNECTED && typeof clientId === "string") this.#connected(members);
     else if (name === SESSION) this.#isResumed = this.#session.begin(payload);
     else if (name === TOKEN_ANSWER) this.#tokenAnswered(members);
+    else if (name === HISTORY) this.#historyRequests.answered(members);
     else if (name.startsWith(PLATFORM)) return false;
-    else if (this.#session.isNew(message)) {
+    else if (this.#session.isNew(message, (gap) => this.connection.listeners.call(DISPATCH_EVENT.GAP, gap))) {
+      if (name === DISPATCH_EVENT.RECOVERED) this.#session.recovered(payload);
       const metadata = { latencyMs, clientId: __clientId, timestamp: __timestamp };
       this.connection.listeners.call(name, payload, metadata);
     }

@@ -29,6 +29,8 @@ export const DISPATCH_EVENT = {
   RECONNECTED: "@@KOJI_DISPATCH/reconnect",
   /** The messages that were missed before the session was resumed have arrived. */
   RECOVERED: "@@SWITCHBOARD/recovered",
+  /** Messages are lost. */
+  GAP: "@@SWITCHBOARD/gap",
   /** The connection has closed. */
   DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
   /** A state transition. */
@@ -40,6 +42,9 @@ export const DISPATCH_EVENT = {
 /** The events of a server about the session, on connections that resume it. */
 export const SESSION = "@@SWITCHBOARD/session";
 export const RESUME = "@@SWITCHBOARD/resume";
+
+/** A request for the history of a room, and its answer. */
+export const HISTORY = "@@SWITCHBOARD/history";
 
 /** Sent by servers in place of the full list, on connections that request changes. */
 export const CLIENTS_CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";

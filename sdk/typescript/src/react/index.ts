@@ -9,5 +9,13 @@
 
 export { SwitchboardProvider, useClient, type Client, type ProviderProps } from "./provider.js";
 export { useConnectedClients, useConnectionState, useEvent, usePresence } from "./subscriptions.js";
+export {
+  useHistory,
+  useRecovery,
+  type HistoryHook,
+  type HistoryHookOptions,
+  type HistoryState,
+  type RecoveryState,
+} from "./history.js";
 export { useRequest, type RequestHook, type RequestState } from "./request.js";
 export { createEmitHooks, createShardHooks, type EmitHooks, type ShardHooks } from "./typedHooks.js";

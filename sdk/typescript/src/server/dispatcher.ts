@@ -4,7 +4,7 @@
 
 import { randomUUID } from "node:crypto";
 
-import { checkOptions, COUNT, shown, STRING, type Expectations } from "../core/check.js";
+import { checkOptions, COUNT, shown, STRING, type Expectation, type Expectations } from "../core/check.js";
 import { BadOptionError, NotConnectedError, type SwitchboardError } from "../core/errors.js";
 import { createListeners, type Listener } from "../core/listeners.js";
 import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
@@ -16,7 +16,7 @@ import { checkDispatcherOptions, type DispatcherOptions } from "./options.js";
 import type { RedisAddress } from "./redisConnection.js";
 import { reported } from "./reportedPromise.js";
 import { RedisTransport } from "./redisTransport.js";
-import type { AddressedRequest, DispatchResult, Transport } from "./transport.js";
+import type { AddressedRequest, DispatchResult, OverflowPolicy, Transport } from "./transport.js";
 
 /** Options of one dispatch. */
 export interface DispatchOptions extends CallOptions {
@@ -25,6 +25,18 @@ export interface DispatchOptions extends CallOptions {
    * effect. Default: a random one.
    */
   readonly idempotencyKey?: string | undefined;
+}
+
+/** Options of one message. */
+export interface SendOptions extends DispatchOptions {
+  /**
+   * HTTP: what becomes of the message at a client that reads too slowly. `live` closes the client, `volatile` drops the
+   * message, `oldest` drops the oldest queued ones, and `latest` replaces a queued one. A message with another policy than
+   * `live` is not stored. Default `live`.
+   */
+  readonly policy?: OverflowPolicy | undefined;
+  /** With the policy `latest`: the message replaces a queued one with the same key. Default: one with the same type. */
+  readonly key?: string | undefined;
 }
 
 /** Options of one disconnect. */
@@ -36,6 +48,11 @@ export interface DisconnectOptions extends DispatchOptions {
 }
 
 const DISPATCH_OPTIONS: Expectations<DispatchOptions> = { ...CALL_OPTIONS, idempotencyKey: STRING };
+const POLICY: Expectation = {
+  expected: "live, volatile, latest or oldest",
+  allows: (value) => typeof value === "string" && /^(live|volatile|latest|oldest)$/.test(value),
+};
+const SEND_OPTIONS: Expectations<SendOptions> = { ...DISPATCH_OPTIONS, policy: POLICY, key: STRING };
 const DISCONNECT_OPTIONS: Expectations<DisconnectOptions> = { ...DISPATCH_OPTIONS, code: COUNT, reason: STRING };
 
 /** The events of a Dispatcher and the arguments of their listeners. */
@@ -82,15 +99,17 @@ export class Dispatcher {
     content: Message | DispatchEvent,
     recipients: Recipients = ["*"],
     excluding: Recipients = [],
-    options: DispatchOptions = {},
+    options: SendOptions = {},
   ): Promise<DispatchResult> {
     if (content instanceof DispatchEvent) return this.disconnect(recipients, excluding, options);
+    const { policy, key } = options;
     const send: Action = (request, limits) => {
-      const store = Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
-      return this.#transport.send({ ...request, content, store }, limits);
+      const isLive = (policy ?? "live") === "live";
+      const store = isLive && Boolean(this.#options.sync?.enabled) && (content.options?.sync ?? true);
+      return this.#transport.send({ ...request, content, store, policy, key }, limits);
     };
     return this.#run(send, recipients, excluding, options, () => {
-      checkOptions(options, DISPATCH_OPTIONS);
+      checkOptions(options, SEND_OPTIONS);
       // Not `instanceof`: the message may be of another copy of this package, or of the original.
       const serialize = (content as Partial<Message> | undefined)?.serialize;
       if (typeof serialize !== "function") throw new BadOptionError(`the content is ${shown(content)}; expected a Message or a DispatchEvent`);

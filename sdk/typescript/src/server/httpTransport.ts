@@ -46,10 +46,10 @@ export class HttpTransport implements Transport {
   }
 
   send(request: DispatchRequest, options: CallOptions): Promise<DispatchResult> {
-    const { content, store } = request;
+    const { content, store, policy, key } = request;
     const onlyUsers = usersOf(request.to, request.except) !== undefined;
     const { opcode: op, type, data } = content;
-    const message = { op, type: type || undefined, data: data ?? {}, sync: store && onlyUsers };
+    const message = { op, type: type || undefined, data: data ?? {}, sync: store && onlyUsers, policy, key };
     return this.#call("dispatch", request, message, options);
   }
 

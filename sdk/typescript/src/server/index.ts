@@ -26,11 +26,12 @@ export {
   type DisconnectOptions,
   type DispatcherEvents,
   type DispatchOptions,
+  type SendOptions,
 } from "./dispatcher.js";
 export { ApiError, MissingDependencyError, RedisFailedError, UnsupportedError } from "./errors.js";
 export { DispatchEvent, type DispatchAction } from "./dispatchEvent.js";
 export type { DispatcherOptions, SyncOptions } from "./options.js";
 export { Portal, type PortalEvents, type PortalOptions } from "./portal.js";
 export type { RedisAddress, RedisOptions } from "./redisConnection.js";
-export type { DispatchResult } from "./transport.js";
+export type { DispatchResult, OverflowPolicy } from "./transport.js";
 export { signToken, type Claims, type TokenOptions } from "./token.js";

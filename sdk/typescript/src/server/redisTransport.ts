@@ -59,7 +59,8 @@ export class RedisTransport implements Transport {
     this.#keys = [namespaced("connected_clients", namespace), namespaced("undelivered_messages", namespace)];
   }
 
-  async send({ content, to, except, store }: DispatchRequest, options: CallOptions): Promise<DispatchResult> {
+  async send({ content, to, except, store, policy = "live" }: DispatchRequest, options: CallOptions): Promise<DispatchResult> {
+    if (policy !== "live") throw new UnsupportedError("through Redis messages are live; pass the address of the HTTP API instead");
     const audience = legacyAudience(to, except);
     const message = content.serialize();
     // `*` addresses everyone who is online, so nothing is stored for it.

@@ -26,11 +26,18 @@ export interface AddressedRequest {
   readonly idempotencyKey: string;
 }
 
+/** What becomes of a message at a client that reads too slowly. */
+export type OverflowPolicy = "live" | "volatile" | "latest" | "oldest";
+
 /** A message to dispatch. */
 export interface DispatchRequest extends AddressedRequest {
   readonly content: Message;
   /** Whether the message is stored until each user has received it. */
   readonly store: boolean;
+  /** Undefined is `live`. */
+  readonly policy: OverflowPolicy | undefined;
+  /** With the policy `latest`: which queued message it replaces. */
+  readonly key: string | undefined;
 }
 
 /** Sockets to close. */

@@ -370,6 +370,18 @@ describe("over HTTP", () => {
     }
   });
 
+  test("a message has an overflow policy, and is then not stored", async () => {
+    const ann = await user("ann");
+    const dispatcher = create(api, { key: KEY, sync: { enabled: true } });
+    for (const options of [{ policy: "latest", key: "k" }, { policy: "latest" }, { policy: "oldest" }, { policy: "volatile" }] as const) {
+      expect(await dispatcher.dispatch(message(1), ["ann"], [], options)).toEqual({ socketsHere: 1 });
+      await ann.messages.next();
+    }
+    const wrong = dispatcher.dispatch(message(1), ["ann"], [], { policy: "newest" as never });
+    await expect(wrong).rejects.toMatchObject({ code: "bad_option" });
+    await expect(dispatcher.dispatch(message(1), ["ann"], [], { key: "k" })).rejects.toMatchObject({ status: 400 });
+  });
+
   test("a repeated idempotency key has no second effect, also from another Dispatcher", async () => {
     const ann = await user("ann");
     for (const dispatcher of [create(api, { key: KEY }), create(api, { key: KEY })]) {

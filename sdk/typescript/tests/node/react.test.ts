@@ -19,7 +19,9 @@ import {
   useConnectedClients,
   useConnectionState,
   useEvent,
+  useHistory,
   usePresence,
+  useRecovery,
   useRequest,
 } from "../../src/react/index.js";
 import { FakeServer } from "../support/fakeServer.js";
@@ -91,7 +93,58 @@ describe("a provider", () => {
   });
 });
 
+/** The answer of a server to a read of a history with three messages, of which `offsets` are in this page. */
+const historyOf = (offsets: number[]) => ({
+  room: "#chat", epoch: "e", top: 3, first: 1, gap: false,
+  messages: offsets.map((offset) => ({ offset, event: "said", data: `m${offset}`, sender: null, time: 0 })),
+});
+
 describe("hooks", () => {
+  test("useHistory reads the latest messages, older ones, and anew after a gap in the room", async () => {
+    let older = () => {};
+    function Lines(): ReactNode {
+      const { messages, hasOlder, error, loadOlder } = useHistory("chat", { limit: 2 });
+      older = () => void loadOlder();
+      return h("b", null, `${messages.map(({ data }) => data)} ${hasOlder} ${error?.code}`);
+    }
+    await show(emitClient, h(Lines));
+    const peer = await server.sockets.next();
+    const answer = async (offsets: number[]) => {
+      const { event, data, ackId } = JSON.parse(await peer.frames.next());
+      expect(event).toBe("@history");
+      peer.send({ type: "ack", ackId, data: historyOf(offsets) });
+      return data;
+    };
+    expect(await answer([2, 3])).toEqual({ room: "chat", limit: 2 });
+    await says("m2,m3 true undefined");
+    await act(async () => older());
+    expect(await answer([1])).toEqual({ room: "chat", limit: 2, before: { epoch: "e", offset: 2 } });
+    await says("m1,m2,m3 false undefined");
+    peer.send({ event: "@gap", data: { room: "#other", lost: 1 } });
+    peer.send({ event: "@gap", data: { room: "#chat", lost: 1 } });
+    expect(await answer([3])).toEqual({ room: "chat", limit: 2 });
+    await says("m3 true undefined");
+    await act(async () => older());
+    const { ackId } = JSON.parse(await peer.frames.next());
+    peer.send({ type: "ack", ackId, data: { error: "no", code: "forbidden" } });
+    await says("m3 true refused");
+    expect(peer.frames.pending).toEqual([]);
+  });
+
+  test("useRecovery has the outcome of the latest resume and the latest gap", async () => {
+    function Missed(): ReactNode {
+      const { resumed, recovery, gap } = useRecovery();
+      return h("b", null, JSON.stringify([resumed, recovery?.rooms, gap]));
+    }
+    await show(emitClient, h(Missed));
+    const peer = await server.sockets.next();
+    await says("[false,null,null]");
+    peer.send({ event: "@recovered", data: { rooms: { "#chat": { recovered: true, count: 2 } } } });
+    await says('[false,{"#chat":{"recovered":true,"count":2}},null]');
+    peer.send({ event: "@gap", data: { lost: 7 } });
+    await says('[false,{"#chat":{"recovered":true,"count":2}},{"lost":7}]');
+  });
+
   test("useEvent calls the listener of the latest render, once per event", async () => {
     const calls: string[] = [];
     function Listening(): ReactNode {

@@ -2,8 +2,8 @@
  * Error replies of the server.
  */
 
-import { SwitchboardError } from "../core/errors.js";
-import { isObject } from "../core/json.js";
+import { SwitchboardError } from "./errors.js";
+import { isObject } from "./json.js";
 
 const NO_HANDLER = "no_handler";
 const RATE_LIMITED = "rate_limited";

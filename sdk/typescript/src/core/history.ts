@@ -2,9 +2,9 @@
  * The messages that a room keeps: the options of a read, and its answer.
  */
 
-import { COUNT, OBJECT, type Expectations } from "../core/check.js";
-import type { Position } from "../core/session.js";
-import { CALL_OPTIONS, type CallOptions } from "../core/timeout.js";
+import { COUNT, OBJECT, type Expectations } from "./check.js";
+import type { Position } from "./session.js";
+import { CALL_OPTIONS, type CallOptions } from "./timeout.js";
 
 /** Options of `history`. */
 export interface HistoryOptions extends CallOptions {
