@@ -73,6 +73,26 @@ impl Client {
         event: &str,
         data: &(impl Serialize + ?Sized),
     ) -> Result<R, RequestError> {
+        self.exchange(timeout, event, data, false).await
+    }
+
+    /// [`request`](Self::request) that may be handled twice: if the connection is lost before the reply, it is sent again after
+    /// the reconnect, within the same time-out. A client that does not reconnect fails it at once.
+    pub async fn request_idempotent<R: DeserializeOwned>(
+        &self,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+    ) -> Result<R, RequestError> {
+        self.exchange(self.shared.options.request_timeout, event, data, true).await
+    }
+
+    async fn exchange<R: DeserializeOwned>(
+        &self,
+        timeout: Duration,
+        event: &str,
+        data: &(impl Serialize + ?Sized),
+        is_idempotent: bool,
+    ) -> Result<R, RequestError> {
         let data = encode::payload(data).map_err(EmitError::from)?;
         let (id, reply) = self.shared.pending.register();
         let _guard = RemoveOnDrop { shared: &self.shared, id };
@@ -81,6 +101,9 @@ impl Client {
             return Err(EmitError::Disconnected.into());
         }
         let text = encode::request(event, &data, id);
+        if is_idempotent {
+            self.shared.pending.repeat(id, &text);
+        }
         let exchange = async {
             let sent = self.commands.send(Command::Send(text)).await;
             sent.map_err(|_| RequestError::Disconnected)?;

@@ -146,8 +146,14 @@ impl Driver {
         resumed
     }
 
-    /// Sends the frames that were queued without a connection. Returns false if the connection was lost again.
+    /// Sends the requests that are repeated, and the frames that were queued without a connection. Returns false if the
+    /// connection was lost again.
     async fn send_queued(&self, socket: &mut Socket) -> bool {
+        for text in self.shared.pending.repeated() {
+            if socket.send(Message::text(text)).await.is_err() {
+                return false;
+            }
+        }
         while let Some(text) = self.shared.next_queued() {
             if socket.send(Message::text(text)).await.is_err() {
                 return false;

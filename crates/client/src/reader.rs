@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::FutureExt;
 use futures_util::stream::{Stream, StreamExt};
 use serde::Serialize;
+use serde_json::json;
 use switchboard_event::Payload;
 use switchboard_log::{limited, printable, with_causes};
 use switchboard_wire::emit::{self, Incoming};
@@ -16,7 +17,7 @@ use tokio_websockets::{CloseCode, Error, Message};
 use crate::encode;
 use crate::listeners::Handler;
 use crate::meter::Overhead;
-use crate::session::SESSION;
+use crate::session::{Arrival, SESSION};
 use crate::shared::{Command, Disconnect, Shared};
 
 /// Maximum number of requests of the server that are handled concurrently. A further one gets no reply and is reported to `@error`.
@@ -91,8 +92,15 @@ impl Reader {
 
     fn message(&self, frame: Bytes) {
         match emit::decode(&frame) {
-            Ok(Incoming::Event { .. }) if !self.shared.session.is_new(&frame) => {}
             Ok(Incoming::Event { name, data, ack }) => {
+                match self.shared.session.arrived(&frame) {
+                    Arrival::New => {}
+                    Arrival::Copy => return,
+                    Arrival::NewEpoch(room) => {
+                        let gap = Payload::of(&json!({ "room": room })).expect("a text is JSON");
+                        self.shared.listeners.call("@gap", &gap);
+                    }
+                }
                 self.call_any(&name, &data);
                 self.shared.listeners.call(&name, &data);
                 if let Some(ack) = ack {
@@ -110,7 +118,12 @@ impl Reader {
             Ok(Incoming::Notice { name: SESSION, data, .. }) => {
                 self.shared.session.begin(&data);
             }
-            Ok(Incoming::Notice { name, data, .. }) => self.shared.listeners.call(name, &data),
+            Ok(Incoming::Notice { name, data, .. }) => {
+                if name == "@recovered" {
+                    self.shared.session.recovered(&data);
+                }
+                self.shared.listeners.call(name, &data);
+            }
             Err(error) => self.shared.report(&with_causes(&error)),
         }
     }

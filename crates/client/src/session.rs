@@ -33,6 +33,27 @@ struct Position {
     offset: u64,
 }
 
+/// Whether a message was received before.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    New,
+    /// It was received before, which happens around a resume.
+    Copy,
+    /// It is new, and the history of this room has begun another epoch since the last one: others may be lost.
+    NewEpoch(String),
+}
+
+/// The data of `@recovered`, as far as it matters here.
+#[derive(Deserialize)]
+struct Recovered {
+    rooms: HashMap<String, RoomRecovery>,
+}
+
+#[derive(Deserialize)]
+struct RoomRecovery {
+    at: Option<Position>,
+}
+
 /// The members of a frame that has a position.
 #[derive(Deserialize)]
 struct Positioned {
@@ -67,21 +88,29 @@ impl Session {
         resumed
     }
 
-    /// Records the position of a frame. Returns false if its message was received before, which happens around a resume.
-    pub(crate) fn is_new(&self, frame: &[u8]) -> bool {
+    /// Records the position of a frame.
+    pub(crate) fn arrived(&self, frame: &[u8]) -> Arrival {
         const MEMBER: &[u8] = b"\"position\":";
         let head = &frame[..frame.len().min(POSITION_WITHIN)];
         let mut state = self.state();
         if state.ticket.is_none() || !head.windows(MEMBER.len()).any(|part| part == MEMBER) {
-            return true;
+            return Arrival::New;
         }
-        let Ok(Positioned { room, position }) = serde_json::from_slice(frame) else { return true };
+        let Ok(Positioned { room, position }) = serde_json::from_slice(frame) else { return Arrival::New };
         let last = state.positions.get(&room);
         if last.is_some_and(|last| last.epoch == position.epoch && position.offset <= last.offset) {
-            return false;
+            return Arrival::Copy;
         }
-        state.positions.insert(room, position);
-        true
+        let is_other_epoch = last.is_some_and(|last| last.epoch != position.epoch);
+        state.positions.insert(room.clone(), position);
+        if is_other_epoch { Arrival::NewEpoch(room) } else { Arrival::New }
+    }
+
+    /// Takes the data of `@recovered`: where the history of a room that was not recovered ends.
+    pub(crate) fn recovered(&self, data: &Payload) {
+        let Ok(Recovered { rooms }) = data.to() else { return };
+        let ends = rooms.into_iter().filter_map(|(room, recovery)| Some((room, recovery.at?)));
+        self.state().positions.extend(ends);
     }
 
     /// The message that shows the positions, which is the first after a resume.
@@ -135,11 +164,16 @@ mod tests {
             |resumed| Payload::of(&json!({ "ticket": "t", "seconds": 60, "resumed": resumed })).unwrap();
         session.begin(&offer(false));
         let new = [("a", 2), ("a", 2), ("a", 1), ("a", 3), ("b", 1)];
-        let new = new.map(|(epoch, offset)| session.is_new(&frame(epoch, offset)));
-        assert_eq!(new, [true, false, false, true, true]);
-        assert!(session.is_new(b"{\"event\":\"e\",\"data\":{\"position\":7}}"));
+        let new = new.map(|(epoch, offset)| session.arrived(&frame(epoch, offset)));
+        let other_epoch = Arrival::NewEpoch("#r".to_owned());
+        assert_eq!(new, [Arrival::New, Arrival::Copy, Arrival::Copy, Arrival::New, other_epoch]);
+        assert_eq!(session.arrived(b"{\"event\":\"e\",\"data\":{\"position\":7}}"), Arrival::New);
+        let at = json!({ "rooms": { "#r": { "recovered": false, "at": { "epoch": "c", "offset": 4 } } } });
+        session.recovered(&Payload::of(&at).unwrap());
+        assert_eq!(session.arrived(&frame("c", 5)), Arrival::New, "it was told of that epoch");
+        session.recovered(&Payload::of(&json!({ "rooms": 7 })).unwrap());
         session.begin(&offer(true));
-        let shown = json!({ "event": "@resume", "data": { "#r": { "epoch": "b", "offset": 1 } } });
+        let shown = json!({ "event": "@resume", "data": { "#r": { "epoch": "c", "offset": 5 } } });
         assert_eq!(session.resume_message(), shown.to_string());
         session.begin(&offer(false));
         assert_eq!(session.resume_message(), json!({ "event": "@resume", "data": {} }).to_string());

@@ -99,14 +99,14 @@ impl Shared {
         next
     }
 
-    /// Fails all pending requests. `ended` is true if there will be no further connection.
+    /// Fails pending requests. `ended` is true if there will be no further connection.
     pub(crate) fn disconnect(&self, ended: bool) {
         let mut state = self.state();
         state.connected = false;
         state.ended = ended;
         drop(state);
         self.session.lose();
-        self.pending.fail_all();
+        self.pending.fail(ended);
     }
 
     /// Calls the `@error` listeners.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard::{App, HistoryLimits, Reply, Request, Resuming, Socket};
-use switchboard_client::{Client, EmitError, Options};
-use switchboard_testkit::Forwarder;
+use switchboard::{App, Data, HistoryLimits, Reply, Request, Resuming, Socket};
+use switchboard_client::{Client, EmitError, Options, RequestError};
+use switchboard_testkit::{Forwarder, soon};
 
 use crate::{drop_me, listen_to, next, start};
 
@@ -96,4 +96,56 @@ async fn a_client_gets_a_new_session_where_none_is_kept_or_it_does_not_want_the_
         assert_eq!(next(&mut reconnects).await["resumed"], false);
         assert_ne!(client.request::<Value>("/id", &()).await.unwrap(), before);
     }
+}
+
+#[tokio::test]
+async fn an_idempotent_request_is_sent_again_after_a_reconnect_and_others_fail() {
+    let (calls, mut called) = tokio::sync::mpsc::channel(8);
+    let first = std::sync::atomic::AtomicBool::new(true);
+    let first = std::sync::Arc::new(first);
+    let app = App::new().with_resume(Resuming::default()).on("/slow", move |Data(name): Data<String>| {
+        let (calls, first) = (calls.clone(), first.clone());
+        async move {
+            calls.try_send(name.clone()).unwrap();
+            // The replies to the first requests are lost with their connection.
+            if first.load(std::sync::atomic::Ordering::SeqCst) {
+                if name == "once" {
+                    first.store(false, std::sync::atomic::Ordering::SeqCst);
+                }
+                std::future::pending::<()>().await;
+            }
+            Reply(name)
+        }
+    });
+    let (client, network, _app) = connect_through(app, Options::default()).await;
+    let repeated = client.request_idempotent::<String>("/slow", "again");
+    let once = client.request::<String>("/slow", "once");
+    let cut = async {
+        for name in ["again", "once"] {
+            assert_eq!(called.recv().await.unwrap(), name);
+        }
+        network.cut();
+    };
+    let (repeated, once, ()) = soon("both end", async { tokio::join!(repeated, once, cut) }).await;
+    assert_eq!(repeated.unwrap(), "again");
+    assert!(matches!(once, Err(RequestError::Disconnected)), "{once:?}");
+    assert_eq!(called.recv().await.unwrap(), "again");
+    assert!(called.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn another_epoch_of_a_room_is_a_gap() {
+    let app = App::new()
+        .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
+        .with_room_history("r", HistoryLimits::default())
+        .with_resume(Resuming::default());
+    let (client, _network, app) = connect_through(app, Options::default()).await;
+    let (mut gaps, mut news) = (listen_to(&client, "@gap"), listen_to(&client, "news"));
+    assert!(client.request::<bool>("/join", &()).await.unwrap());
+    app.to("#r").emit("news", &1).unwrap();
+    assert_eq!(next(&mut news).await, 1);
+    app.clear_room_history("#r").await.unwrap();
+    app.to("#r").emit("news", &2).unwrap();
+    assert_eq!(next(&mut gaps).await, json!({ "room": "#r" }));
+    assert_eq!(next(&mut news).await, 2);
 }
