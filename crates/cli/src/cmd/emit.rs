@@ -18,13 +18,15 @@ pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
         .with_context(|| format!("cannot reach {}", without_query(&url)))?;
     if emit.request {
         // Printed unparsed, because JSON numbers may exceed the range of f64.
-        let reply: Box<RawValue> =
-            client.request(&emit.event, &data).await.map_err(|error| explain(error, &emit.event))?;
-        print_json(reply.get());
+        let reply = client.request::<Box<RawValue>>(&emit.event, &data).await;
+        // Also after a refusal, so that the server does not see a broken connection.
+        client.close().await;
+        print_json(reply.map_err(|error| explain(error, &emit.event))?.get());
     } else {
-        client.emit(&emit.event, &data).await?;
+        let sent = client.emit(&emit.event, &data).await;
+        client.close().await;
+        sent?;
     }
-    client.close().await;
     Ok(())
 }
 

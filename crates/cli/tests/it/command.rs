@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use switchboard_testkit::raw::frame;
 
+use crate::clients::until;
 use crate::support::{JsonServer, SWITCHBOARD, Server, get, read_to, run, upgraded};
 
 #[test]
@@ -50,8 +51,8 @@ fn the_emit_command_sends_data_as_it_was_written() {
     assert!(error.contains("data nests deeper than 63 levels"), "{error}");
 }
 
-#[test]
-fn a_request_that_has_no_handler_fails_and_the_error_names_the_event() {
+#[tokio::test]
+async fn a_request_that_has_no_handler_fails_and_the_error_names_the_event() {
     let server = Server::start(&["demo"]);
     let mistyped = run(&["emit", &server.url(), "/joined", "{}", "--request"]);
     let error = String::from_utf8(mistyped.stderr).unwrap();
@@ -61,6 +62,10 @@ fn a_request_that_has_no_handler_fails_and_the_error_names_the_event() {
     assert_eq!(sent.status.code(), Some(0), "an event without a request has no reply that could report it");
     let counted = server.get("/metrics");
     assert!(counted.contains("switchboard_unhandled_events_total{protocol=\"emit\"} 2"), "{counted}");
+    let is_clean =
+        |line: &str| line.contains("closed_total{") && line.contains("\"1000\"") && line.ends_with(" 2");
+    until("both connections are closed with 1000", async || server.get("/metrics").lines().any(is_clean))
+        .await;
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Settings of the HTTP API for backends.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -64,8 +64,26 @@ impl Api {
         for (name, key) in &self.named_keys {
             key.check(&format!("api.named_keys.{name}"))?;
         }
+        self.check_distinct()?;
         if self.body_bytes_max == 0 {
             return Err(InvalidSetting::new("api.body_bytes_max", "expected at least 1"));
+        }
+        Ok(())
+    }
+
+    /// Checks that no two names have the same key: which scopes it has would depend on their order.
+    fn check_distinct(&self) -> Result<(), InvalidSetting> {
+        let mut settings: HashMap<&str, String> = HashMap::new();
+        for (setting, keys) in self.secrets() {
+            for key in keys.iter() {
+                let first = settings.insert(key.reveal(), setting.clone());
+                if let Some(first) = first.filter(|first| *first != setting) {
+                    return Err(InvalidSetting::new(
+                        setting,
+                        format!("expected a key of its own; {first} has the same"),
+                    ));
+                }
+            }
         }
         Ok(())
     }

@@ -161,6 +161,16 @@ mod tests {
             (&[key, scopes, "api.named_keys.a.projects=[]"], "api.named_keys.a.projects"),
             (&[key, scopes, "api.named_keys.a.expires_at=tomorrow"], "api.named_keys.a.expires_at is `***`"),
             (&[key, scopes, "api.named_keys.a.name=x"], "api.named_keys.a.name"),
+            (
+                &[
+                    key,
+                    scopes,
+                    "api.named_keys.b.keys=0123456789abcdef",
+                    "api.named_keys.b.scopes=[\"send\"]",
+                ],
+                "api.named_keys.b.keys is `***`",
+            ),
+            (&[key, scopes, "api.keys=0123456789abcdef"], "api.named_keys.a.keys is `***`"),
         ] {
             let error = with(sets).unwrap_err().to_string();
             assert!(error.starts_with(setting), "{sets:?}: {error}");

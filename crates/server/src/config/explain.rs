@@ -17,6 +17,9 @@ const SECRET_KEYS: &[&str] = &[
     "redis.url",
 ];
 
+/// Sections of named settings, each of which may have `secrets`.
+const SECTIONS_WITH_SECRETS: &[&str] = &["handlers.backends", "hooks.endpoints"];
+
 /// Longest value that an error shows, in characters.
 const SHOWN_CHARS_MAX: usize = 100;
 
@@ -73,6 +76,15 @@ fn escaped(character: char) -> impl Iterator<Item = char> {
 /// Returns true for a secret, and for a section of secrets, in whose place a value may be one.
 fn is_secret(key: &str) -> bool {
     SECRET_KEYS.iter().any(|secret| is_within(key, secret) || is_within(secret, key))
+        || SECTIONS_WITH_SECRETS.iter().any(|section| is_within(section, key) || is_secret_of(section, key))
+}
+
+/// Returns true for the member `secrets` of a named setting, and for a value in place of the setting.
+fn is_secret_of(section: &str, key: &str) -> bool {
+    let Some(named) = key.strip_prefix(section).and_then(|rest| rest.strip_prefix('.')) else {
+        return false;
+    };
+    !named.contains('.') || named.split('.').any(|member| member == "secrets")
 }
 
 fn is_within(key: &str, section: &str) -> bool {

@@ -255,6 +255,12 @@ mod tests {
             assert!(error.contains(named), "{settings}: {error}");
             assert!(!error.contains("u:p@"), "{error}");
         }
+        for secrets in ["mNZK1bst+forgotten+prefix==", "[\"whsec_x\", \"mNZK1bst\"]", "{a = \"mNZK1bst\"}"] {
+            let quoted =
+                if secrets.starts_with(['[', '{']) { secrets.to_owned() } else { format!("\"{secrets}\"") };
+            let error = endpoint(&format!("{good}, secrets = {quoted}")).unwrap_err().to_string();
+            assert!(error.contains("hooks.endpoints.chat.secrets") && !error.contains("mNZK1bst"), "{error}");
+        }
         let error = with(&[&format!("hooks.endpoints={{\"a b\" = {{{good}}}}}")]).unwrap_err().to_string();
         assert!(error.contains("hooks.endpoints.a b"), "{error}");
         for (path, problem) in
