@@ -80,6 +80,9 @@ pub enum IfUnreached {
     Notify,
 }
 
+/// Receives the number of other nodes that a publication reaches; `None` if it is unknown.
+pub type OnCounted = Box<dyn FnOnce(Option<usize>) + Send>;
+
 /// The end of the bus on a node. The hub implements it.
 pub trait Receiver: Send + Sync {
     /// Takes one publication. Called in publication order; must not block.
@@ -87,6 +90,11 @@ pub trait Receiver: Send + Sync {
 
     /// A publication of this node with [`IfUnreached::Notify`] reached no other node either.
     fn unreached(&self);
+
+    /// The history has published an event of this node that it had [queued](crate::AppendOutcome::Queued), or has given it up.
+    fn recorded(&self, event: &Event) {
+        let _ = event;
+    }
 
     /// Publications of other nodes may have been lost until now.
     fn missed(&self);
@@ -108,6 +116,14 @@ pub trait Bus: Send + Sync + 'static {
     /// [`Target::Everyone`] of the project. Does not block; an error means that the publication was dropped.
     fn publish(&self, publication: &Publication, if_unreached: IfUnreached) -> Result<(), PublishError>;
 
+    /// Publishes like [`publish`](Self::publish), and passes on how many other nodes receive the publication, now or later
+    /// and from any thread. Subscribers that are not nodes may be counted too. Not called if this returns an error.
+    fn publish_counted(&self, publication: &Publication, on_counted: OnCounted) -> Result<(), PublishError> {
+        self.publish(publication, IfUnreached::Ignore)?;
+        on_counted(None);
+        Ok(())
+    }
+
     /// Subscribes this node to a target. [`Target::Everyone`] includes the node's own sockets of the project.
     /// Must not block.
     fn subscribe(&self, project: &ProjectId, target: &Target);
@@ -119,6 +135,11 @@ pub trait Bus: Send + Sync + 'static {
     /// is disconnected, because nothing can arrive then.
     fn settled(&self) -> BoxFuture<'_, ()> {
         Box::pin(ready(()))
+    }
+
+    /// Returns false if there can be no other node.
+    fn is_shared(&self) -> bool {
+        true
     }
 
     /// Returns true while the node is connected to the other nodes.

@@ -26,7 +26,7 @@ mod seats;
 mod store;
 
 pub use backplane::Backplane;
-pub use bus::{Bus, Content, IfUnreached, Publication, PublishError, Receiver};
+pub use bus::{Bus, Content, IfUnreached, OnCounted, Publication, PublishError, Receiver};
 pub use future::{BackplaneError, BackplaneFuture, BoxFuture};
 pub use history::{
     AppendOutcome, History, HistoryLimits, HistoryPage, HistoryRange, HistoryUsage, RecordedMessage,

@@ -14,12 +14,12 @@ use switchboard_backplane::{
     Bus, Content, IfUnreached, LocalMembers, OverflowRules, Publication, PublishError, Receiver, Store,
 };
 use switchboard_event::{
-    Audience, MessageNumber, OverflowPolicy, Parcel, Position, ProjectId, Protocol, RoomName, SocketId,
-    Target, UserId,
+    Audience, Event, MessageNumber, OverflowPolicy, Parcel, Position, ProjectId, Protocol, RoomName,
+    SocketId, Target, UserId,
 };
 
 use crate::delivery::{Delivered, Delivery, Encode, FlushScheduler, HubStats};
-use crate::hub_event::{HubEvent, Listener};
+use crate::hub_event::{HubEvent, Listener, Stage};
 use crate::index::Index;
 use crate::member_set::{Change, MemberSet};
 use crate::outbox::{CaughtUp, Placement, Slot, Transport};
@@ -107,6 +107,8 @@ pub struct Hub {
     index: Arc<Index>,
     bus: Arc<dyn Bus>,
     store: Arc<dyn Store>,
+    /// There may be other nodes.
+    is_shared: bool,
     delivery: Delivery,
     memberships_max: AtomicUsize,
     membership_bytes_max: AtomicUsize,
@@ -138,6 +140,7 @@ impl Hub {
         let membership_bytes_max = AtomicUsize::new(membership_bytes_max);
         let hub = Arc::new(Hub {
             index,
+            is_shared: bus.is_shared(),
             bus,
             store,
             delivery,
@@ -428,11 +431,24 @@ impl Hub {
             let content =
                 Content::Event { event: parcel.event.clone(), policy: parcel.policy.clone(), position };
             // A loss is counted; the sender cannot react to it.
-            let _ = self.publish_to_others(project, audience, content, if_unreached);
+            if self.publish_to_others(project, audience, content, if_unreached).is_ok() {
+                self.passed(&parcel.event, &parcel.policy, Stage::Published);
+            }
         } else if is_unreached {
             self.unreached();
         }
         delivered
+    }
+
+    /// Reports that an event of a socket of this node is on its way to other nodes.
+    fn passed(&self, event: &Event, policy: &OverflowPolicy, stage: Stage) {
+        if self.is_shared
+            && *policy == OverflowPolicy::Live
+            && let Some(sender) = event.sender.filter(|sender| sender.node() == self.bus.node())
+        {
+            let bytes = event.name.len() + event.data.as_bytes().len();
+            self.notify(HubEvent::Passed { sender, bytes, stage });
+        }
     }
 
     /// Publishes to other nodes, unless the audience consists of sockets of this node only.
@@ -595,6 +611,10 @@ impl Receiver for Hub {
             event @ Publication { content: Content::Event { .. }, .. } => self.receive_event(event),
             other => self.notify(HubEvent::Publication(other)),
         }
+    }
+
+    fn recorded(&self, event: &Event) {
+        self.passed(event, &OverflowPolicy::Live, Stage::Recorded);
     }
 
     fn missed(&self) {

@@ -20,6 +20,15 @@ pub enum HubEvent {
     /// A full outbox has lost messages, or its receiver lags in rooms with a history. Not notified again until
     /// [`Outbox::finish_overflow`](crate::Outbox::finish_overflow) returns true.
     Overflowed(Arc<Session>),
+    /// A live event of this socket, which is connected to this node, was passed to other nodes.
+    Passed {
+        /// The sender.
+        sender: SocketId,
+        /// The size of its name and data.
+        bytes: usize,
+        /// How far it is on its way.
+        stage: Stage,
+    },
     /// A publication with another content than [`Content::Event`].
     Publication(Publication),
     /// A room has its first member on this node, and its history may lose publications.
@@ -41,6 +50,17 @@ pub enum HubEvent {
     },
     /// Publications may have been lost.
     Missed,
+}
+
+/// How far an event is on its way to other nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It is in the order of this node's publications.
+    Published,
+    /// It waits for its number in the history of its room, and is not published yet.
+    Queued,
+    /// It was queued, and the history has published it.
+    Recorded,
 }
 
 /// Receives hub events in the order of their arrival. Must not block.

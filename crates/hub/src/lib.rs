@@ -22,7 +22,7 @@ pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
 pub use hub::{
     Filled, Gap, Hub, HubConfig, HubLimits, MembershipChange, MembershipListener, NewSession, Scope,
 };
-pub use hub_event::{HubEvent, Listener};
+pub use hub_event::{HubEvent, Listener, Stage};
 pub use index::Index;
 pub use outbox::{Backlog, DroppedFrames, Flushed, Lag, Loss, Outbox, Slot, Transport};
 pub use outbox_totals::OutboxTotals;

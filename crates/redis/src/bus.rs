@@ -14,7 +14,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use metrics::{Counter, counter};
 use redis::{PushInfo, PushKind, Value};
-use switchboard_backplane::{BoxFuture, Bus, Content, IfUnreached, Publication, PublishError, Receiver};
+use switchboard_backplane::{
+    BoxFuture, Bus, Content, IfUnreached, OnCounted, Publication, PublishError, Receiver,
+};
 use switchboard_event::{ProjectId, Target};
 
 use crate::context::Context;
@@ -240,6 +242,21 @@ impl Bus for RedisBus {
             if self.is_bridged(&publication.project) { IfUnreached::Ignore } else { if_unreached };
         self.publish_queue.push(outbound, if_unreached)?;
         self.publish_to_bridge(publication)
+    }
+
+    fn publish_counted(&self, publication: &Publication, on_counted: OnCounted) -> Result<(), PublishError> {
+        let names = self.context.names.project(&publication.project);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let stamp = Stamp { node: self.context.node, number };
+        let Some(outbound) = Outbound::of(&names, publication, stamp) else {
+            on_counted(Some(0));
+            return Ok(());
+        };
+        // Redis counts this node as well, if it is subscribed.
+        let own = outbound.channels().iter().filter(|channel| self.subscriber.is_wanted(channel)).count();
+        let on_counted: OnCounted =
+            Box::new(move |count| on_counted(count.map(|count| count.saturating_sub(own))));
+        self.publish_queue.push_counted(outbound, on_counted)
     }
 
     fn subscribe(&self, project: &ProjectId, target: &Target) {

@@ -79,9 +79,9 @@ pub mod backplane {
         AppendOutcome, Backplane, BackplaneError, BackplaneFuture, BoxFuture, Bus, ClientAction,
         ClientMessage, Content, History, HistoryRule, HistoryUsage, IfUnreached, Inbox, InboxLimits,
         InboxPage, LocalBus, MemoryHistory, MemoryHistoryLimits, MemoryRateStore, MemoryStore, NodeLease,
-        Publication, PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId, ReportSink,
-        Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, RoomRule, SeatRequest,
-        Seated, Shard, Spending, Store, StoredMessage, WorkerChange, WorkerListener,
+        OnCounted, Publication, PublishError, RateStore, Receiver, ReplyAddress, Report, ReportId,
+        ReportSink, Revocation, RevocationStore, RevokedTokens, RoomMessage, RoomPatternError, RoomRule,
+        SeatRequest, Seated, Shard, Spending, Store, StoredMessage, WorkerChange, WorkerListener,
     };
     pub use switchboard_event::{Event, MessageNumber, NodeId};
 }

@@ -68,6 +68,7 @@ use crate::node::access::grants::Lost;
 use crate::node::calls::PendingCalls;
 use crate::node::connection_state::ConnectionState;
 use crate::node::encoders::FrameEncoders;
+use crate::node::flow_control::windows::Windows;
 use crate::node::history_settings::HistorySettings;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
@@ -99,6 +100,7 @@ pub(crate) struct Node {
     pub(crate) rates: Rates,
     pub(crate) stalls: Stalls,
     pub(crate) overflowed: OverflowedReceivers,
+    pub(crate) windows: Windows,
     pub(crate) calls: PendingCalls,
     /// Number of gaps so far in the publications of other nodes.
     pub(crate) gaps: AtomicU64,
@@ -173,6 +175,7 @@ impl Node {
             rates: Rates::default(),
             stalls: Stalls::default(),
             overflowed: OverflowedReceivers::default(),
+            windows: Windows::default(),
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),

@@ -28,6 +28,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::access::grants::Lost;
 use crate::node::encoders::FrameEncoders;
+use crate::node::flow_control::between_nodes;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, flow_control, incoming, room_repair};
@@ -269,6 +270,7 @@ pub(crate) fn on_hub_event(node: &Arc<Node>, event: HubEvent) {
         }
         HubEvent::Behind { sender, receivers } => flow_control::receivers_behind(node, sender, receivers),
         HubEvent::Overflowed(session) => node.overflowed.add(session),
+        HubEvent::Passed { sender, bytes, stage } => between_nodes::passed(node, sender, bytes, stage),
         HubEvent::RoomBegins { project, room, number } => {
             room_repair::begin_room(node, project, room, number);
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use switchboard_event::{NodeId, ProjectId, Target};
 
-use crate::bus::{Bus, IfUnreached, Publication, PublishError, Receiver};
+use crate::bus::{Bus, IfUnreached, OnCounted, Publication, PublishError, Receiver};
 
 /// The bus of a single node, or of several nodes in one process, each with a bus of one
 /// [`LocalBus::connected`] set.
@@ -82,6 +82,17 @@ impl Bus for LocalBus {
             own.unreached();
         }
         Ok(())
+    }
+
+    fn publish_counted(&self, publication: &Publication, on_counted: OnCounted) -> Result<(), PublishError> {
+        let receivers = self.receivers_of(publication);
+        receivers.iter().for_each(|receiver| receiver.receive(publication.clone()));
+        on_counted(Some(receivers.len()));
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        !self.peers().is_empty()
     }
 
     fn subscribe(&self, project: &ProjectId, target: &Target) {

@@ -9,7 +9,7 @@ use switchboard_event::{Audience, OverflowPolicy, Parcel, Position, ProjectId, R
 
 use super::Hub;
 use crate::delivery::Delivered;
-use crate::hub_event::HubEvent;
+use crate::hub_event::{HubEvent, Stage};
 use crate::room_cursors::Arrival;
 use crate::room_history::RoomHistory;
 
@@ -51,6 +51,11 @@ impl Hub {
             // A loss is counted.
             let _ = self.publish_to_others(project, audience, content, IfUnreached::Ignore);
         });
+        match appended {
+            AppendOutcome::Delivered => self.passed(&parcel.event, &parcel.policy, Stage::Published),
+            AppendOutcome::Queued => self.passed(&parcel.event, &parcel.policy, Stage::Queued),
+            AppendOutcome::Unavailable => {}
+        }
         let stats = &self.delivery.stats;
         let counter =
             if appended == AppendOutcome::Unavailable { &stats.unrecorded } else { &stats.recorded };

@@ -55,6 +55,14 @@ impl Outbound {
         })
     }
 
+    /// The channels that have a copy each, as far as they are known before the nodes of users are looked up.
+    pub(super) fn channels(&self) -> &[String] {
+        match self {
+            Outbound::Channels { channels, .. } => channels,
+            Outbound::ManyUsers { .. } | Outbound::Bridge(_) => &[],
+        }
+    }
+
     /// Approximate size in the queue.
     pub(crate) fn bytes(&self) -> usize {
         let content = match self {

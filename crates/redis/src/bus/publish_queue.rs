@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use redis::{RedisResult, Value};
-use switchboard_backplane::{IfUnreached, PublishError};
+use switchboard_backplane::{IfUnreached, OnCounted, PublishError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
@@ -46,8 +46,17 @@ pub(super) type OnUnreached = Box<dyn Fn() + Send + Sync>;
 /// A publication in the queue.
 struct Queued {
     since: Instant,
-    if_unreached: IfUnreached,
+    on_reply: OnReply,
     outbound: Outbound,
+}
+
+/// What is done with the number of subscribers in the reply of Redis.
+enum OnReply {
+    Nothing,
+    /// Calls [`OnUnreached`] if there are none.
+    NotifyUnreached,
+    /// Passes their number on; `None` if the connection ends before the reply.
+    Count(OnCounted),
 }
 
 struct Meters {
@@ -115,6 +124,19 @@ impl PublishQueue {
 
     /// Fails without a connection, and at the bound.
     pub(super) fn push(&self, outbound: Outbound, if_unreached: IfUnreached) -> Result<(), PublishError> {
+        let on_reply = match if_unreached {
+            IfUnreached::Ignore => OnReply::Nothing,
+            IfUnreached::Notify => OnReply::NotifyUnreached,
+        };
+        self.push_with(outbound, on_reply)
+    }
+
+    /// Does the same, and passes on how many subscribers there are.
+    pub(super) fn push_counted(&self, outbound: Outbound, on_counted: OnCounted) -> Result<(), PublishError> {
+        self.push_with(outbound, OnReply::Count(on_counted))
+    }
+
+    fn push_with(&self, outbound: Outbound, on_reply: OnReply) -> Result<(), PublishError> {
         let mut queue = self.lock();
         if !queue.is_up {
             return Err(PublishError::Disconnected);
@@ -125,7 +147,7 @@ impl PublishQueue {
         }
         queue.bytes += outbound.bytes();
         self.meters.queued_bytes.set(queue.bytes as f64);
-        queue.queued.push_back(Queued { since: Instant::now(), if_unreached, outbound });
+        queue.queued.push_back(Queued { since: Instant::now(), on_reply, outbound });
         if queue.queued.len() == 1 {
             self.filled.notify_one();
         }
@@ -148,29 +170,59 @@ impl PublishQueue {
     /// be lost as well.
     fn clear(&self) {
         let Queue { queued, in_flight, .. } = std::mem::take(&mut *self.lock());
-        self.meters.lost.increment((queued.len() + in_flight) as u64);
+        let lost = queued.len() + in_flight;
+        queued.into_iter().for_each(|queued| queued.on_reply.disconnected());
+        self.meters.lost.increment(lost as u64);
         self.meters.queued_bytes.set(0.0);
         self.set_up(false);
     }
 
     async fn publish(&self, connection: &RedisConnection, taken: Vec<Queued>) -> RedisResult<()> {
-        let mut batch = Batch::default();
-        let mut ends = Vec::with_capacity(taken.len());
-        for Queued { outbound, .. } in &taken {
-            outbound.append_to(&mut batch, self.verb);
-            ends.push(batch.len());
-        }
-        let replies = connection.run(batch).await?;
-        let replies = replies.into_iter().map(Value::extract_error).collect::<RedisResult<Vec<_>>>()?;
+        let (batch, ends) = self.batch(&taken);
+        let replies = connection.run(batch).await.and_then(|replies| {
+            replies.into_iter().map(Value::extract_error).collect::<RedisResult<Vec<_>>>()
+        });
+        let replies = match replies {
+            Ok(replies) => replies,
+            Err(error) => {
+                taken.into_iter().for_each(|queued| queued.on_reply.disconnected());
+                return Err(error);
+            }
+        };
         self.lock().in_flight = 0;
         self.meters.published.increment(taken.len() as u64);
         self.meters.publish_duration.record(taken[0].since.elapsed());
-        // The last reply to each publication contains the numbers of its subscribers.
-        let unreached = taken.iter().zip(ends).filter(|(queued, end)| {
-            queued.if_unreached == IfUnreached::Notify && subscribers(&replies[end - 1]) == 0
-        });
-        unreached.for_each(|_| (self.on_unreached)());
+        for (Queued { on_reply, .. }, end) in taken.into_iter().zip(ends) {
+            match on_reply {
+                OnReply::Nothing => {}
+                // The last reply to each publication contains the numbers of its subscribers.
+                OnReply::NotifyUnreached if subscribers(&replies[end - 1]) == 0 => (self.on_unreached)(),
+                OnReply::NotifyUnreached => {}
+                OnReply::Count(on_counted) => {
+                    on_counted(Some(usize::try_from(subscribers(&replies[end - 1])).unwrap_or_default()));
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// The commands of some publications, and for each publication the end of its replies.
+    fn batch(&self, taken: &[Queued]) -> (Batch, Vec<usize>) {
+        let mut batch = Batch::default();
+        let mut ends = Vec::with_capacity(taken.len());
+        for Queued { outbound, .. } in taken {
+            outbound.append_to(&mut batch, self.verb);
+            ends.push(batch.len());
+        }
+        (batch, ends)
+    }
+}
+
+impl OnReply {
+    fn disconnected(self) {
+        if let OnReply::Count(on_counted) = self {
+            on_counted(None);
+        }
     }
 }
 

@@ -109,6 +109,11 @@ impl Subscriber {
         }
     }
 
+    /// Returns true if the channel is, or will be, subscribed.
+    pub(super) fn is_wanted(&self, channel: &str) -> bool {
+        self.lock().wanted.contains(channel)
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.state.borrow().is_up
     }

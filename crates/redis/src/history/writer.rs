@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use metrics::{Counter, counter};
 use redis::{RedisResult, Value};
-use switchboard_backplane::{Bus, IfUnreached};
+use switchboard_backplane::{Bus, Content, IfUnreached};
 use switchboard_log::{limited, printable_error};
 use tokio::time::timeout;
 
@@ -89,13 +89,25 @@ impl HistoryWriter {
         let (lost, done): (Vec<Queued>, Vec<Queued>) =
             self.unconfirmed.drain(..).partition(|_| refused.next().is_some_and(|refused| refused));
         self.shared.queue.done(&done);
+        self.notify_recorded(&done);
         self.deliver_unrecorded(lost, true);
         Ok(())
+    }
+
+    /// Notifies the node of messages that need no number any more.
+    fn notify_recorded(&self, messages: &[Queued]) {
+        let Some(receiver) = self.shared.receiver.get().and_then(Weak::upgrade) else { return };
+        for Queued { publication, .. } in messages {
+            if let Content::Event { event, .. } = &publication.content {
+                receiver.recorded(event);
+            }
+        }
     }
 
     /// Delivers messages without a position, unless they have arrived with one. Other nodes receive them only if it is
     /// certain that they have no number.
     fn deliver_unrecorded(&self, messages: Vec<Queued>, is_certain: bool) {
+        self.notify_recorded(&messages);
         let receiver = self.shared.receiver.get().and_then(Weak::upgrade);
         for Queued { publication, .. } in self.shared.queue.give_up(messages) {
             let is_published =

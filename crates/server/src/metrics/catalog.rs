@@ -196,6 +196,12 @@ pub const METRICS: &[Metric] = &[
         &[PROTOCOL],
         "Time for which a connection was not read because receivers of its messages were behind",
     ),
+    counter(
+        "switchboard_stall_answers_missing_total",
+        Part::Node,
+        &[],
+        "Nodes that did not report in time that their receivers have caught up with a sender of this node",
+    ),
     counter("switchboard_member_lists_total", Part::Node, &[], "Member lists sent to Koji clients"),
     counter("switchboard_tokens_accepted_total", Part::Node, &[PROTOCOL], "Tokens that logged a socket in"),
     counter(

@@ -6,30 +6,35 @@
 //! `limits.receiver_bytes_per_s_min` or faster. [`Delays`](crate::node::delays::Delays) bounds the time for which a slower
 //! one does.
 
+pub(crate) mod between_nodes;
+mod receivers;
+pub(crate) mod window;
+pub(crate) mod windows;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use switchboard_event::SocketId;
 use switchboard_hub::Session;
-use tokio::time::sleep;
 
-use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
+use crate::node::flow_control::receivers::wait_for;
+use crate::node::{Node, remote};
 
-/// The divisor of the outbox's bound below which a receiver is no longer behind.
-const CAUGHT_UP: usize = 4;
-
-/// How often a waiting sender looks at a receiver. A fast receiver sends a quarter of its outbox in about 1 ms.
-const CHECK_INTERVAL: Duration = Duration::from_millis(1);
-
-/// Makes a sender of this node wait for receivers that are behind.
+/// Makes a sender wait for receivers of this node that are behind. A sender of another node waits when its next mark arrives.
 pub(crate) fn receivers_behind(node: &Node, sender: SocketId, receivers: Vec<Arc<Session>>) {
     let limits = node.limits();
+    if limits.stall_max.is_zero() {
+        return;
+    }
+    if remote::is_elsewhere(node, sender) {
+        node.stalls.add(limits, sender, receivers);
+        return;
+    }
     let Some(session) = node.hub().index().session(sender) else { return };
     let state = ConnectionState::of(&session);
-    if limits.stall_max.is_zero() || state.is_disconnected.load(Ordering::Relaxed) {
+    if state.is_disconnected.load(Ordering::Relaxed) {
         return;
     }
     if node.stalls.add(limits, sender, receivers) {
@@ -38,33 +43,24 @@ pub(crate) fn receivers_behind(node: &Node, sender: SocketId, receivers: Vec<Arc
 }
 
 /// Waits until the receivers of a sender have caught up, at most `limits.stall_max`.
-pub(crate) async fn wait(node: &Node, sender: &Session) {
+pub(crate) async fn wait(node: &Arc<Node>, sender: &Session) {
     let began = now();
+    let end = began + node.limits().stall_max;
     // Before the receivers are taken, since others may be added meanwhile.
     ConnectionState::of(sender).awaits_receivers.store(false, Ordering::Relaxed);
     for receiver in node.stalls.take(sender.id) {
-        wait_for(node, &receiver, began).await;
+        wait_for(node, &receiver, end).await;
     }
+    between_nodes::wait(node, sender, end).await;
     node.meters().of(sender.protocol).record_stall(now() - began);
 }
 
-/// Waits for a receiver. The sender has waited since `began`.
-async fn wait_for(node: &Node, receiver: &Session, began: Instant) {
-    let limits = node.limits();
-    let mut last = (now(), receiver.outbox.backlog());
-    while last.0 - began < limits.stall_max && last.1.bytes > limits.outbox_bytes_max / CAUGHT_UP {
-        sleep(CHECK_INTERVAL).await;
-        let next = (now(), receiver.outbox.backlog());
-        if !node.stalls.may_wait_longer(limits, receiver.id, last, next) {
-            return;
-        }
-        last = next;
-    }
-}
-
-/// Forgets the receivers of a connection that has ended.
+/// Forgets what a connection that has ended waits for.
 pub(crate) fn forget(node: &Node, sender: &Session) {
     if ConnectionState::of(sender).awaits_receivers.load(Ordering::Relaxed) {
         drop(node.stalls.take(sender.id));
+    }
+    if !node.is_single_node() {
+        node.windows.forget(sender.id);
     }
 }

@@ -260,6 +260,7 @@ pub(crate) async fn run_sweeps(node: Arc<Node>) {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         node.token_turns.sweep(node.limits(), now());
         node.stalls.sweep(node.limits(), now());
+        node.windows.sweep(now());
         if let Some(history) = node.hub().history() {
             history.log.sweep();
         }

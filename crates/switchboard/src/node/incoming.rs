@@ -16,6 +16,7 @@ use switchboard_log::{limited, printable_error};
 use crate::node::Node;
 use crate::node::calls::Outcome;
 use crate::node::commands::{close_here, execute};
+use crate::node::flow_control::between_nodes;
 use crate::node::inbox;
 use crate::node::membership;
 use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, RemoteCall};
@@ -65,6 +66,8 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
         (NodeMessage::Command(command), _) => {
             execute(node, project, audience, &command);
         }
+        (NodeMessage::Mark { sender, number }, _) => between_nodes::marked(node, project, sender, number),
+        (NodeMessage::CaughtUp { sender, number }, _) => node.windows.answered(project, sender, number),
         _ => limited!(DEBUG, "call of another node is not addressed to a single socket; it is ignored"),
     }
 }

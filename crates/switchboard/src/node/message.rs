@@ -16,6 +16,11 @@ pub(crate) enum NodeMessage<D> {
     Refused(Refusal),
     /// A command for all sockets of the audience.
     Command(Command),
+    /// Follows events of a socket of the sending node. A node answers with [`NodeMessage::CaughtUp`] once its receivers of
+    /// these events have caught up.
+    Mark { sender: SocketId, number: u64 },
+    /// The answer to a mark, to the node of its sender.
+    CaughtUp { sender: SocketId, number: u64 },
 }
 
 /// The address to which the answer to a call is published: a [`ReplyAddress`](switchboard_backplane::ReplyAddress) as

@@ -16,6 +16,8 @@ pub(crate) struct Meters {
     /// Messages for users that could not be stored.
     pub(crate) inbox_failed: Counter,
     pub(crate) tokens_delayed: Counter,
+    /// Answers to marks of flow control that did not arrive in time.
+    pub(crate) unanswered_marks: Counter,
 }
 
 /// The metrics of one protocol.
@@ -43,6 +45,7 @@ impl Meters {
             lists: counter!("switchboard_member_lists_total"),
             inbox_failed: counter!("switchboard_undelivered_total", "reason" => "inbox_failed"),
             tokens_delayed: counter!("switchboard_tokens_delayed_total"),
+            unanswered_marks: counter!("switchboard_stall_answers_missing_total"),
         }
     }
 

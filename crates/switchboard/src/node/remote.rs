@@ -8,7 +8,7 @@ use std::future::{Future, pending};
 use std::time::Duration;
 
 use serde::Serialize;
-use switchboard_backplane::{Content, PublishError, ReplyAddress};
+use switchboard_backplane::{Content, OnCounted, Publication, PublishError, ReplyAddress};
 use switchboard_event::{Audience, Name, Payload, ProjectId, SocketId, Target};
 use switchboard_log::{limited, printable_error};
 
@@ -145,12 +145,39 @@ pub(crate) fn answer(node: &Node, answer_to: &AnswerAddress, outcome: Outcome) {
     }
 }
 
+/// Publishes a message, and passes on how many other nodes receive it.
+pub(crate) fn publish_counted(
+    node: &Node,
+    project: &ProjectId,
+    audience: &Audience,
+    message: &NodeMessage<Payload>,
+    on_counted: OnCounted,
+) -> Result<(), PublishError> {
+    let (project, audience) = (project.clone(), audience.clone());
+    node.hub().bus().publish_counted(&Publication { project, audience, content: encode(message) }, on_counted)
+}
+
+/// Answers a mark of the node of a sender.
+pub(crate) fn confirm_mark(node: &Node, project: &ProjectId, sender: SocketId, number: u64) {
+    // Without an answer the sender waits for as long as it may.
+    let _ = publish(
+        node,
+        project,
+        &Target::Socket(sender).into(),
+        &NodeMessage::<Payload>::CaughtUp { sender, number },
+    );
+}
+
 fn publish<D: Serialize>(
     node: &Node,
     project: &ProjectId,
     audience: &Audience,
     message: &NodeMessage<D>,
 ) -> Result<(), PublishError> {
+    node.hub().publish(project, audience, encode(message))
+}
+
+fn encode<D: Serialize>(message: &NodeMessage<D>) -> Content {
     let text = serde_json::to_vec(message).expect("strings, numbers and payloads serialize as JSON");
-    node.hub().publish(project, audience, Content::Control(text.into()))
+    Content::Control(text.into())
 }

@@ -2,13 +2,17 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use switchboard_event::SocketId;
 use switchboard_hub::{Backlog, Session};
 
+use crate::node::clock::now;
 use crate::node::delays::Delays;
 use crate::node::limits::Limits;
+
+/// After this time nobody waits for the receivers of a sender any more.
+const UNAWAITED: Duration = Duration::from_secs(60);
 
 /// The state of flow control.
 #[derive(Default)]
@@ -17,9 +21,15 @@ pub(crate) struct Stalls(Mutex<State>);
 #[derive(Default)]
 struct State {
     /// The receivers that a sender is to wait for, by sender.
-    awaited: HashMap<SocketId, HashMap<SocketId, Arc<Session>>>,
+    awaited: HashMap<SocketId, Awaited>,
     /// By receiver.
     delays: HashMap<SocketId, Delays>,
+}
+
+/// The receivers that a sender is to wait for.
+struct Awaited {
+    since: Instant,
+    receivers: HashMap<SocketId, Arc<Session>>,
 }
 
 impl Stalls {
@@ -39,13 +49,16 @@ impl Stalls {
         if receivers.peek().is_none() {
             return false;
         }
-        awaited.entry(sender).or_default().extend(receivers.map(|session| (session.id, session)));
+        let awaited =
+            awaited.entry(sender).or_insert_with(|| Awaited { since: now(), receivers: HashMap::new() });
+        awaited.receivers.extend(receivers.map(|session| (session.id, session)));
         true
     }
 
     /// Removes and returns the receivers that a sender is to wait for.
     pub(crate) fn take(&self, sender: SocketId) -> impl Iterator<Item = Arc<Session>> + use<> {
-        self.lock().awaited.remove(&sender).unwrap_or_default().into_values()
+        let awaited = self.lock().awaited.remove(&sender);
+        awaited.into_iter().flat_map(|awaited| awaited.receivers.into_values())
     }
 
     /// Counts the time during which a sender has waited for a receiver, and returns true if it may wait longer.
@@ -65,6 +78,8 @@ impl Stalls {
     /// Forgets delays that no longer count.
     pub(crate) fn sweep(&self, limits: &Limits, now: Instant) {
         let mut state = self.lock();
+        // The senders of other nodes that have ended, or have sent no mark since.
+        state.awaited.retain(|_, awaited| now - awaited.since < UNAWAITED);
         state.delays.retain(|_, delays| !delays.are_over(limits, now));
         if state.delays.is_empty() {
             state.delays = HashMap::new();
