@@ -7,6 +7,7 @@
 mod closing;
 mod input_limits;
 mod log_kind;
+mod read_ahead;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -185,9 +186,13 @@ impl Connection {
         if self.awaits_receivers() {
             return Poll::Ready(Turn::Done);
         }
-        if self.is_deferred_full() || self.is_decoding_paused() {
+        if self.is_deferred_full() {
             self.input_limits.pause_deadline();
             return Poll::Pending;
+        }
+        if self.is_decoding_paused() {
+            self.input_limits.pause_deadline();
+            return self.poll_ahead(cx);
         }
         with_buffers(|buffers| {
             let mut undecoded = std::mem::take(&mut self.undecoded);
@@ -216,14 +221,19 @@ impl Connection {
     /// Handles input, of which `read_len` bytes have just been read.
     fn receive(&mut self, input: &mut [u8], read_len: usize) {
         let received = now();
-        self.meters().bytes_received.increment(read_len as u64);
-        self.connection_state().has_received.store(true, Ordering::Relaxed);
-        received_bytes(self.session());
         self.outbox().mark_flush_scheduled();
-        match self.input_limits.count_bytes(read_len, self.socket.node().limits(), received) {
+        match self.count_read(read_len, received) {
             Ok(()) => self.decode_all(input, received),
             Err(error) => self.close_over_limit(&error),
         }
+    }
+
+    /// Counts bytes that have just been read.
+    fn count_read(&mut self, len: usize, received: Instant) -> Result<(), InputError> {
+        self.meters().bytes_received.increment(len as u64);
+        self.connection_state().has_received.store(true, Ordering::Relaxed);
+        received_bytes(self.session());
+        self.input_limits.count_bytes(len, self.socket.node().limits(), received)
     }
 
     /// Returns true if the maximum number of handlers is in flight.

@@ -1,15 +1,16 @@
 //! How Mesa connections end: dead peers, invalid frames, refused tokens, full servers, and shutdown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::protocols::MesaSettings;
-use switchboard::{App, Data, Limits, Mesa, Request, serve};
+use switchboard::{App, Data, Identity, Limits, Mesa, Request, UserId, serve};
 use switchboard_testkit::raw::{HANDSHAKE, frame};
 use switchboard_testkit::{Peer, RawPeer, TestServer, soon, until};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::support::{connect, connect_raw, limits};
 
@@ -145,4 +146,80 @@ async fn a_broadcast_reaches_a_client_without_a_token_even_if_one_is_required() 
     let mut peer = connect(&server).await;
     server.app.broadcast("ALL", &1).unwrap();
     assert_eq!(peer.next().await, json!({ "op": 0, "d": 1, "t": "ALL" }));
+}
+
+/// A server whose verifier waits for `finish`, and what tells that it has begun.
+async fn slow_verifier(mesa: Mesa) -> (TestServer, Arc<Notify>, Arc<Notify>) {
+    let (begun, finish) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begins, finished) = (begun.clone(), finish.clone());
+    let verifier = move |_: String| {
+        let (begins, finished) = (begins.clone(), finished.clone());
+        async move {
+            begins.notify_one();
+            finished.notified().await;
+            UserId::new("7").map(Identity::new)
+        }
+    };
+    let server = TestServer::start(App::new().with_mesa(mesa).with_verifier(verifier)).await;
+    (server, begun, finish)
+}
+
+const TOKEN: &[u8] = br#"{"op":2,"d":{"token":"t"}}"#;
+
+#[tokio::test]
+async fn a_client_that_disconnects_during_its_login_is_removed_at_once() {
+    let (server, begun, _finish) = slow_verifier(Mesa::new()).await;
+    let mut gone = connect_raw(&server).await;
+    gone.send(&frame(0x81, TOKEN)).await;
+    soon("the verifier is called", begun.notified()).await;
+    drop(gone);
+    until("the socket is removed", async || server.app.total_sockets().await.unwrap() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_closes_during_its_login_is_answered_at_once() {
+    let (server, begun, _finish) = slow_verifier(Mesa::new()).await;
+    let mut peer = connect(&server).await;
+    peer.send(&serde_json::from_slice(TOKEN).unwrap()).await;
+    soon("the verifier is called", begun.notified()).await;
+    soon("the close frame", peer.close()).await;
+    until("the socket is removed", async || server.app.total_sockets().await.unwrap() == 0).await;
+}
+
+#[tokio::test]
+async fn what_a_client_sends_during_its_login_before_it_disconnects_is_handled_after_the_login() {
+    let (users, mut used) = mpsc::channel(1);
+    let mesa = Mesa::new().on("PING", move |request: Request| {
+        let users = users.clone();
+        async move { users.try_send(request.socket().user().map(|user| user.to_string())).unwrap() }
+    });
+    let (server, begun, finish) = slow_verifier(mesa).await;
+    let mut peer = connect_raw(&server).await;
+    peer.send(&[frame(0x81, TOKEN), frame(0x81, br#"{"op":0,"t":"PING"}"#)].concat()).await;
+    peer.stream.shutdown().await.unwrap();
+    soon("the verifier is called", begun.notified()).await;
+    finish.notify_one();
+    assert_eq!(soon("the message", used.recv()).await.unwrap().as_deref(), Some("7"));
+    until("the socket is removed", async || server.app.total_sockets().await.unwrap() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_sends_much_during_its_login_loses_nothing() {
+    let (counts, mut counted) = mpsc::channel(1000);
+    let mesa = Mesa::new().on("PART", move |Data(number): Data<u32>| {
+        let counts = counts.clone();
+        async move { counts.try_send(number).unwrap() }
+    });
+    let (server, begun, finish) = slow_verifier(mesa).await;
+    let mut peer = connect(&server).await;
+    peer.send(&serde_json::from_slice(TOKEN).unwrap()).await;
+    soon("the verifier is called", begun.notified()).await;
+    for number in 0..1000 {
+        let padding = "x".repeat(100);
+        peer.send(&json!({ "op": 0, "t": "PART", "d": number, "padding": padding })).await;
+    }
+    finish.notify_one();
+    for number in 0..1000 {
+        assert_eq!(soon("a message", counted.recv()).await.unwrap(), number);
+    }
 }
