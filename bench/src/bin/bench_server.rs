@@ -29,6 +29,12 @@ async fn dispatch(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Resu
     Ok(())
 }
 
+/// Like `/message` of the relay, with events that are dropped for a receiver with a full outbox.
+async fn volatile(socket: Socket, Data(to): Data<InRoom>, data: Payload) -> Result<(), ReplyError> {
+    socket.to(Target::room(&to.room)?).volatile().emit_payload("message", data)?;
+    Ok(())
+}
+
 /// Accepts the user id as the token.
 async fn verify(token: String) -> Result<Identity, switchboard::NameError> {
     Ok(Identity::new(UserId::new(&token)?))
@@ -38,7 +44,7 @@ async fn verify(token: String) -> Result<Identity, switchboard::NameError> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
-    let mut app = Mode::Serve.install(App::new());
+    let mut app = Mode::Serve.install(App::new()).on("/volatile", volatile);
     let mut limits = Limits::default();
     limits.messages_per_s = Some(1_000_000);
     limits.connects_per_s = Some(1_000_000);
