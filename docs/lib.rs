@@ -17,6 +17,7 @@ documents! {
     Readme: "../README.md",
     Authentication: "guides/authentication.md",
     Backends: "guides/backends.md",
+    Draining: "guides/draining.md",
     EmbeddingInAxum: "guides/embedding-in-axum.md",
     Handlers: "guides/handlers.md",
     History: "guides/history.md",

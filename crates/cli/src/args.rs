@@ -58,6 +58,8 @@ pub(crate) enum Command {
     /// Try the webhooks of the settings, or show and repeat those of a running node.
     #[command(subcommand)]
     Hooks(Hooks),
+    /// Send the clients of a node to other nodes, for example before it is stopped.
+    Drain(Drain),
     #[command(flatten)]
     Api(ApiCommand),
     /// Make or verify a token with the keys in the settings (`auth.…`).
@@ -234,6 +236,25 @@ pub(crate) struct Disconnect {
     /// The reason, at most 123 bytes.
     #[arg(long, default_value = "", value_parser = close_reason)]
     pub(crate) reason: String,
+}
+
+/// Arguments of `drain`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+The node refuses new clients, and its /readyz answers 503. Clients that understand it move by themselves; all others are
+closed with 1012. Prints how many connections are left. The process goes on until it is stopped.")]
+pub(crate) struct Drain {
+    /// Cancel the drain: the node accepts clients again.
+    #[arg(long, conflicts_with_all = ["window", "wait"])]
+    pub(crate) cancel: bool,
+    /// Time over which the clients leave: a number and s, m, h or d [default: the server's stop.window_ms].
+    #[arg(long, value_name = "TIME", value_parser = lifetime)]
+    pub(crate) window: Option<Duration>,
+    /// Wait until no connection is left.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) api: Api,
 }
 
 fn close_code(text: &str) -> Result<CloseCode, String> {

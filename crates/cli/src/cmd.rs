@@ -10,6 +10,7 @@ mod config;
 mod data;
 mod disconnect;
 mod dispatch;
+mod drain;
 mod emit;
 mod health;
 mod history;
@@ -36,6 +37,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
         Command::Dispatch(dispatch) => dispatch::run(&dispatch).await,
         Command::Disconnect(disconnect) => disconnect::run(&disconnect).await,
         Command::Hooks(hooks) => hooks::run(hooks).await,
+        Command::Drain(drain) => drain::run(&drain).await,
         Command::Api(command) => api::run(&command).await,
         Command::Token(token) => token::run(token).await,
         Command::Tail(tail) => tail::run(&tail).await.map_err(Failure::Run),

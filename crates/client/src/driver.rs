@@ -1,5 +1,6 @@
 //! The task of a client: it sends, receives, and reconnects.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio_websockets::Message;
 use crate::backoff;
 use crate::endpoint::{Connected, Endpoint, Socket};
 use crate::error::ConnectError;
+use crate::mover::{Moved, Mover};
 use crate::options::Options;
 use crate::reader::Reader;
 use crate::renewal::Renewal;
@@ -42,7 +44,17 @@ pub(crate) async fn start(
     Ok((shared, sender))
 }
 
-/// A connection, and the token of its handshake.
+/// How long a client reads from a connection whose session another connection has taken over.
+const OLD_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the exchange on a connection ended.
+enum Exchanged {
+    Disconnected(Disconnect),
+    /// Another connection replaces it.
+    Moved(Moved),
+}
+
+/// The task's state.
 struct Driver {
     endpoint: Arc<Endpoint>,
     shared: Arc<Shared>,
@@ -71,7 +83,13 @@ impl Driver {
     async fn drive(&mut self, Connected { mut socket, mut token, .. }: Connected) {
         self.unreported = Some(Disconnect::ABNORMAL);
         loop {
-            let disconnect = self.exchange(&mut socket, token.take()).await;
+            let disconnect = match self.exchange(&mut socket, token.take()).await {
+                Exchanged::Disconnected(disconnect) => disconnect,
+                Exchanged::Moved(moved) => {
+                    (socket, token) = self.adopt(socket, moved).await;
+                    continue;
+                }
+            };
             let is_last = matches!(disconnect, Disconnect::Closed) || !self.shared.options.reconnect;
             self.shared.disconnect(is_last);
             self.finish(&mut socket, disconnect).await;
@@ -108,14 +126,50 @@ impl Driver {
 
     /// Sends and receives concurrently until the connection ends. Neither direction waits for the other, because
     /// a server that writes before it reads would block both.
-    async fn exchange(&mut self, socket: &mut Socket, token: Option<String>) -> Disconnect {
+    async fn exchange(&mut self, socket: &mut Socket, token: Option<String>) -> Exchanged {
+        // A notice counts for its connection.
+        self.shared.notices.send_replace(None);
+        let (holding, mut held) = watch::channel(false);
+        let (shared, endpoint, reader) = (&self.shared, &*self.endpoint, &self.reader);
+        let mover = Mover { shared, endpoint, reader, holding: &holding };
+        let mut moving = pin!(mover.run());
         let overhead = socket.get_ref().overhead();
         let (mut sink, mut stream) = socket.split();
-        tokio::select! {
-            disconnect = send(&mut self.commands, &mut sink) => disconnect,
+        let disconnect = tokio::select! {
+            disconnect = send(&mut self.commands, &mut sink, &mut held) => disconnect,
             disconnect = self.reader.read(&mut stream, &overhead) => disconnect,
+            moved = &mut moving => {
+                if moved.resumed {
+                    // What the old connection still brings precedes everything on the new one.
+                    let rest = self.reader.read(&mut stream, &overhead);
+                    let _ = tokio::time::timeout(OLD_CONNECTION_TIMEOUT, rest).await;
+                }
+                return Exchanged::Moved(moved);
+            }
             never = self.renewal.run(token) => match never {},
+        };
+        // The server closes the old connection as soon as it has passed the session on.
+        if *holding.borrow()
+            && matches!(disconnect, Disconnect::Lost { .. })
+            && let Ok(moved) = tokio::time::timeout(OLD_CONNECTION_TIMEOUT, moving).await
+        {
+            return Exchanged::Moved(moved);
         }
+        Exchanged::Disconnected(disconnect)
+    }
+
+    /// Continues on a connection that replaces another one.
+    async fn adopt(&mut self, mut old: Socket, moved: Moved) -> (Socket, Option<String>) {
+        let Moved { connected: Connected { mut socket, token, .. }, resumed } = moved;
+        if resumed {
+            // An error ends the connection at the next read.
+            let _ = socket.send(Message::text(self.shared.session.resume_message())).await;
+        }
+        self.call("@disconnect", &json!({ "code": 1012, "reason": "moved to another node" }));
+        self.call("@connection", &json!({ "resumed": resumed }));
+        self.call("@reconnect", &json!({ "attempt": 0, "resumed": resumed }));
+        let _ = tokio::time::timeout(CLOSE_ANSWER_TIMEOUT, old.close()).await;
+        (socket, token)
     }
 
     /// Completes the close handshake as far as possible.
@@ -201,8 +255,12 @@ async fn close_timeout(mut closing: watch::Receiver<bool>, timeout: Duration) {
 }
 
 /// Sends until the program closes the client or the connection is lost.
-async fn send(commands: &mut mpsc::Receiver<Command>, sink: &mut (impl Sink<Message> + Unpin)) -> Disconnect {
-    while let Some(Command::Send(text)) = commands.recv().await {
+async fn send(
+    commands: &mut mpsc::Receiver<Command>,
+    sink: &mut (impl Sink<Message> + Unpin),
+    held: &mut watch::Receiver<bool>,
+) -> Disconnect {
+    while let Some(Command::Send(text)) = next_command(commands, held).await {
         let message = Message::text(text);
         // A frame with another one behind it is not flushed yet, so that they leave together.
         let sent = if commands.is_empty() { sink.send(message).await } else { sink.feed(message).await };
@@ -213,6 +271,21 @@ async fn send(commands: &mut mpsc::Receiver<Command>, sink: &mut (impl Sink<Mess
     // A split sink holds the last message back until it is flushed.
     let _ = sink.flush().await;
     Disconnect::Closed
+}
+
+/// Waits for the next command. While frames are held back, they stay in the channel.
+async fn next_command(
+    commands: &mut mpsc::Receiver<Command>,
+    held: &mut watch::Receiver<bool>,
+) -> Option<Command> {
+    loop {
+        let _ = held.wait_for(|held| !held).await;
+        tokio::select! {
+            biased;
+            Ok(_) = held.wait_for(|held| *held) => {}
+            command = commands.recv() => return command,
+        }
+    }
 }
 
 /// Sends a close frame and waits for the server's.

@@ -27,6 +27,8 @@ mod error;
 mod history;
 mod listeners;
 mod meter;
+mod mover;
+mod notice;
 mod options;
 mod pending;
 mod reader;

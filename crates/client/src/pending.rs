@@ -68,6 +68,10 @@ impl PendingRequests {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.table().requests.is_empty()
+    }
+
     /// Fails the pending requests that are not repeated. `ended` is true if there will be no further connection.
     pub(crate) fn fail(&self, ended: bool) {
         self.table().requests.retain(|_, pending| pending.again.is_some() && !ended);

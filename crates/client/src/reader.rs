@@ -17,6 +17,7 @@ use tokio_websockets::{CloseCode, Error, Message};
 use crate::encode;
 use crate::listeners::Handler;
 use crate::meter::Overhead;
+use crate::notice::{GOAWAY, Notice};
 use crate::session::{Arrival, SESSION};
 use crate::shared::{Command, Disconnect, Shared};
 
@@ -117,6 +118,9 @@ impl Reader {
             }
             Ok(Incoming::Notice { name: SESSION, data, .. }) => {
                 self.shared.session.begin(&data);
+            }
+            Ok(Incoming::Notice { name: GOAWAY, data, .. }) => {
+                self.shared.notices.send_replace(Notice::read(&data));
             }
             Ok(Incoming::Notice { name, data, .. }) => {
                 if name == "@recovered" {

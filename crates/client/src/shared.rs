@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::EmitError;
 use crate::listeners::{Listeners, error_data};
+use crate::notice::Notices;
 use crate::options::Options;
 use crate::pending::PendingRequests;
 use crate::session::Session;
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) pending: PendingRequests,
     pub(crate) session: Session,
+    pub(crate) notices: Notices,
     state: Mutex<State>,
 }
 
@@ -57,6 +59,7 @@ impl Shared {
             listeners: Arc::default(),
             pending: PendingRequests::default(),
             session: Session::default(),
+            notices: Notices::default(),
             state,
         })
     }

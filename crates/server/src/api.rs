@@ -9,6 +9,7 @@ mod clear_inbox;
 mod description;
 mod disconnect;
 mod dispatch;
+mod drain;
 mod endpoint;
 #[cfg(test)]
 mod examples;
@@ -47,6 +48,7 @@ mod users;
 mod viewer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -105,7 +107,7 @@ endpoints! {
     Every: batch;
     Read: history hooks inbox info members room rooms shard shards socket sockets user users;
     Send: dispatch request send;
-    Manage: clear_inbox disconnect join keys leave nodes reload replay_hooks revoke tag untag;
+    Manage: clear_inbox disconnect drain join keys leave nodes reload replay_hooks revoke tag untag;
 }
 
 /// The scopes in the table.
@@ -126,10 +128,11 @@ pub(crate) fn routes(
     keys: Arc<SharedKeys>,
     reload: ReloadHandle,
     webhooks: Option<Arc<Webhooks>>,
+    drain_window: Duration,
     body_bytes_max: usize,
 ) -> Router {
-    let state =
-        Arc::new(ApiState { app, keys, requests: RequestStores::new(for_all_nodes), reload, webhooks });
+    let requests = RequestStores::new(for_all_nodes);
+    let state = Arc::new(ApiState { app, keys, requests, reload, webhooks, drain_window });
     let mut router = Router::new();
     for Route { path, method, endpoint } in table() {
         let handler = async move |State(state): State<Arc<ApiState>>, request: Request| {

@@ -26,7 +26,7 @@ struct Health {
     tls: Option<Arc<ServerTls>>,
 }
 
-/// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it stops; the
+/// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it drains or stops; the
 /// text is `degraded` while Redis, the inbox file or the history file is down, while publications wait for long and for a while after some
 /// were lost, and while a certificate cannot be replaced or is not valid. `/metrics`: Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle, tls: Option<Arc<ServerTls>>) -> Router {
@@ -44,12 +44,13 @@ async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let tls_is_up = health.tls.is_none_or(|tls| !tls.is_degraded());
     let is_ready =
         !hub.bus().is_degraded() && hub.store().is_up() && inbox_is_up && history_is_up && tls_is_up;
-    match (health.app.is_stopping(), is_ready) {
-        (true, _) => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-        (false, true) => (StatusCode::OK, "ready\n"),
+    match is_ready {
+        _ if health.app.is_stopping() => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ if health.app.is_draining() => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        true => (StatusCode::OK, "ready\n"),
         // Redis is down for all nodes at once; with 503 a load balancer would remove every node. A node whose inbox file
         // fails does everything but store messages.
-        (false, false) => (StatusCode::OK, "degraded\n"),
+        false => (StatusCode::OK, "degraded\n"),
     }
 }
 

@@ -172,8 +172,9 @@ impl Server {
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
         let (reload_handle, api_requests) = ReloadHandle::new();
-        let body_max = config.api.body_bytes_max;
-        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, webhooks.cloned(), body_max);
+        let (window, body_max) = (Duration::from_millis(config.stop.window_ms), config.api.body_bytes_max);
+        let hooks = webhooks.cloned();
+        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, hooks, window, body_max);
         let hosts = SharedHosts::new(&config);
         let api = host_check::guard(api, &hosts.api);
         let pages = match mode {

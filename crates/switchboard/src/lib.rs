@@ -104,6 +104,7 @@ pub use api::request_all::{RequestAllError, SocketReply};
 pub use api::setup::Setup;
 pub use api::socket::Socket;
 pub use net::accept::serve;
+pub use net::drain::DrainStatus;
 pub use net::serve_http::serve_http;
 pub use net::stop::Stopping;
 pub use node::connection_info::ConnectionInfo;

@@ -11,6 +11,7 @@ mod app;
 pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod credential;
+pub(crate) mod drain;
 pub(crate) mod flusher;
 pub(crate) mod forwarded;
 pub(crate) mod heartbeat;

@@ -13,6 +13,7 @@ pub(crate) mod connect_gate;
 pub(crate) mod connection_info;
 pub(crate) mod connection_state;
 pub(crate) mod delays;
+pub(crate) mod drain;
 pub(crate) mod encoders;
 pub(crate) mod ending_session;
 pub(crate) mod errors;
@@ -67,6 +68,7 @@ use crate::node::access::control::AccessControl;
 use crate::node::access::grants::Lost;
 use crate::node::calls::PendingCalls;
 use crate::node::connection_state::ConnectionState;
+use crate::node::drain::Drain;
 use crate::node::encoders::FrameEncoders;
 use crate::node::flow_control::windows::Windows;
 use crate::node::history_settings::HistorySettings;
@@ -106,6 +108,7 @@ pub(crate) struct Node {
     pub(crate) gaps: AtomicU64,
     /// Set when the node begins to stop: new connections are refused.
     pub(crate) is_stopping: AtomicBool,
+    pub(crate) drain: Drain,
     /// Milliseconds between two messages of a redelivery, by protocol.
     redelivery_intervals_ms: [AtomicU64; Protocol::COUNT],
 }
@@ -179,6 +182,7 @@ impl Node {
             calls: PendingCalls::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
+            drain: Drain::default(),
             redelivery_intervals_ms: Default::default(),
         })
     }

@@ -114,8 +114,9 @@ const HISTORY: &str = "@history";
 const RESUME: &str = "@resume";
 
 /// The events of a server about the connection itself, to clients that understand them: the session and its ticket, the
-/// outcome of the login by a token of the handshake, memberships that were lost with a right, and the end of a recovery.
-pub const NOTICES: [&str; 4] = ["@session", "@identified", "@left", "@recovered"];
+/// outcome of the login by a token of the handshake, memberships that were lost with a right, the end of a recovery, and that the
+/// server goes away.
+pub const NOTICES: [&str; 5] = ["@session", "@identified", "@left", "@recovered", "@goaway"];
 
 fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))

@@ -176,8 +176,8 @@ async fn every_endpoint_names_the_member_of_a_wrong_type() {
         for wrong in [json!(null), json!(7), json!("text"), json!([7]), json!([[]])] {
             refuse(&wrong, None);
         }
-        // A call that needs no member accepts none.
-        if endpoint.body != json!({}) {
+        // A call that needs no member accepts none. All members of a drain have defaults.
+        if endpoint.body != json!({}) && endpoint.name != "drain" {
             refuse(&json!({}), None);
         }
         for member in endpoint.body.as_object().expect("an object").keys() {

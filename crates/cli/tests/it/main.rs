@@ -13,6 +13,7 @@ mod closed_pipes;
 mod command;
 mod demo;
 mod disconnect;
+mod drain;
 mod exposure;
 mod front_page;
 mod history;

@@ -2,6 +2,7 @@
 
 mod closing;
 mod connecting;
+mod goaway;
 mod listeners;
 mod reconnects;
 mod requests;

@@ -36,6 +36,8 @@ pub(super) struct Info {
     degraded: bool,
     /// True once this node is stopping.
     stopping: bool,
+    /// True while this node is draining.
+    draining: bool,
     /// When the store answered, in ms since 1970.
     as_of_ms: u64,
 }
@@ -58,6 +60,7 @@ pub(super) async fn endpoint(context: Context, info: InfoQuery) -> Result<Info, 
         users: app.online_user_count().await.map_err(query)?,
         degraded: hub.bus().is_degraded(),
         stopping: app.is_stopping(),
+        draining: app.is_draining(),
         as_of_ms: now_ms(),
     })
 }

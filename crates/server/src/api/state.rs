@@ -1,6 +1,7 @@
 //! State of the routes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use switchboard::App;
 use switchboard_hooks::Webhooks;
@@ -9,7 +10,7 @@ use super::idempotency::RequestStores;
 use super::key::SharedKeys;
 use crate::reload_handle::ReloadHandle;
 
-/// The app, the accepted keys, the remembered requests, the way to the settings, and the webhooks.
+/// The app, the accepted keys, the remembered requests, the way to the settings, the webhooks, and the window of a drain.
 pub(super) struct ApiState {
     pub(super) app: App,
     pub(super) keys: Arc<SharedKeys>,
@@ -17,4 +18,5 @@ pub(super) struct ApiState {
     pub(super) reload: ReloadHandle,
     /// `None` without endpoints.
     pub(super) webhooks: Option<Arc<Webhooks>>,
+    pub(super) drain_window: Duration,
 }

@@ -122,6 +122,13 @@ pub const METRICS: &[Metric] = &[
         &[UNKNOWN_ADDRESS],
         "Clients that count as their proxy, because the address that trusted proxies reported is unreadable or contradictory",
     ),
+    gauge("switchboard_draining", Part::Node, &[], "1 while the node is draining, otherwise 0"),
+    counter(
+        "switchboard_goaways_total",
+        Part::Node,
+        &[],
+        "Notices to clients that they should move to another node, because this one is draining or stopping",
+    ),
     gauge(
         "switchboard_detached_sessions",
         Part::Resume,

@@ -48,6 +48,7 @@ pub(crate) fn start(app: &App, threads: Option<&WorkerThreads>) -> Arc<Server> {
         node.tasks.spawn_service(resume::run_sweeps(node.clone()));
         node.tasks.spawn_service(rates::run(node.clone()));
         node.tasks.spawn_service(overflow::run(node.clone()));
+        node.drain.show();
         reports::start(node);
     }
     server

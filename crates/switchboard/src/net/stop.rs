@@ -1,18 +1,11 @@
 //! The graceful stop: refuses new connections, closes sockets and waits for handlers.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use switchboard_hub::Session;
-use switchboard_ws::close::{CloseCode, close_frame};
-
 use crate::api::app::App;
-use crate::node::connection_state::{ConnectionState, is_closed};
+use crate::net::drain::{Departure, Reason};
 use crate::node::resume;
-
-/// Reason in the close frame when the server stops.
-pub(crate) const STOPPING: &str = "the server restarts";
 
 /// Window and time-out of a graceful stop.
 ///
@@ -64,37 +57,21 @@ impl Stopping {
     }
 }
 
-/// Stops an app: refuses new connections, closes all sockets and waits for connections and handlers.
+/// Stops an app: refuses new connections, sends all clients away and waits for connections and handlers.
 pub(crate) async fn stop(app: &App, stopping: Stopping) {
-    app.node().is_stopping.store(true, Ordering::Relaxed);
-    resume::end_all(app.node());
-    let sessions = app.hub().index().all_sessions();
+    let node = app.node();
+    node.is_stopping.store(true, Ordering::Relaxed);
+    // Its clients get new slots.
+    node.drain.end();
+    resume::end_all(node);
+    let departure = Departure::announce(node, stopping.window, Reason::Stop);
     tokio::select! {
-        () = close_within(app, sessions, stopping.window) => {}
+        () = departure.run(node) => {}
         // Every client has left by itself.
-        () = app.node().tasks.finished() => {}
+        () = node.tasks.finished() => {}
     }
-    if tokio::time::timeout(stopping.timeout, app.node().tasks.finished()).await.is_err() {
+    if tokio::time::timeout(stopping.timeout, node.tasks.finished()).await.is_err() {
         tracing::warn!("stop timed out; connections or handlers still running are abandoned");
     }
-    app.node().tasks.stop_services();
-}
-
-/// Closes sockets spread over a window. Those that have disconnected meanwhile, and the last one, cost no pause.
-async fn close_within(app: &App, sessions: Vec<Arc<Session>>, window: Duration) {
-    let pause = window.checked_div(sessions.len() as u32).unwrap_or_default();
-    let frame = close_frame(CloseCode::RESTART, STOPPING);
-    let mut pauses = Duration::ZERO;
-    for session in sessions {
-        // Short pauses are summed, because timers are not precise enough.
-        if pauses >= Duration::from_millis(5) {
-            tokio::time::sleep(std::mem::take(&mut pauses)).await;
-        }
-        if is_closed(&session) {
-            continue;
-        }
-        ConnectionState::of(&session).record_close_code(CloseCode::RESTART);
-        app.hub().close(&session, frame.clone());
-        pauses += pause;
-    }
+    node.tasks.stop_services();
 }

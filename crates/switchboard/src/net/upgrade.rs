@@ -32,6 +32,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::net::connection::Connection;
 use crate::net::credential::token_in;
+use crate::net::drain::STOPPING;
 use crate::net::forwarded::reported_host;
 use crate::net::heartbeat::Heartbeats;
 use crate::net::http_client::HttpClient;
@@ -39,7 +40,6 @@ use crate::net::http_connection::IsEncrypted;
 use crate::net::limiter::{AddressLimiter, ConnectionPermit, HttpPermit, LimitError};
 use crate::net::options::{AcceptOptions, ClientAddress, CurrentOptions};
 use crate::net::start::start;
-use crate::net::stop::STOPPING;
 use crate::net::tcp_options;
 use crate::net::timed_stream::TimedStream;
 use crate::net::transport::PeerStream;
@@ -209,6 +209,9 @@ impl UpgradeService {
         if app.node().is_stopping.load(Ordering::Relaxed) {
             return Err(UpgradeError::Stopping);
         }
+        if app.is_draining() {
+            return Err(UpgradeError::Draining);
+        }
         let handshake = Handshake::of(app, request.uri())?;
         let token = match handshake.takes_token_of_headers() && app.reads_tokens() {
             true => token_in(headers, &options).inspect_err(|_| log_refused_cookie(headers))?,
@@ -319,8 +322,8 @@ impl UpgradeService {
         node.extension::<Heartbeats>().of(protocol).watch(&session);
         node.meters().of(protocol).count_accepted();
         let socket = Socket::new(app, session);
-        // A stop that began before the session was added may have missed it.
-        if app.is_stopping() {
+        // A stop or a drain that began before the session was added may have missed it.
+        if app.is_stopping() || app.is_draining() {
             node.close(socket.session(), CloseCode::RESTART, STOPPING);
         }
         report(node, socket.session(), ClientAction::Connected);

@@ -21,6 +21,7 @@ pub(crate) enum RefusalReason {
     /// The URL has no valid project or parameters.
     Uri,
     Stopping,
+    Draining,
     ServerFull,
     AddressFull,
     ConnectRate,
@@ -52,6 +53,7 @@ impl RefusalReason {
             RefusalReason::CookieOrigin => "cookie_origin",
             RefusalReason::Uri => "address",
             RefusalReason::Stopping => "stopping",
+            RefusalReason::Draining => "draining",
             RefusalReason::ServerFull => "server_full",
             RefusalReason::AddressFull => "address_full",
             RefusalReason::ConnectRate => "connect_rate",

@@ -4,6 +4,7 @@ mod arguments;
 mod audiences;
 mod bad_input;
 mod connection_info;
+mod drain;
 mod embedding;
 mod emit_tokens;
 mod flow_control;

@@ -8,6 +8,7 @@ import type { Connection } from "../core/connection.js";
 import { AuthenticationFailedError, SwitchboardError } from "../core/errors.js";
 import { byteLength, checkEventName, checkSize, encode, type JsonObject } from "../core/json.js";
 import { listenerError } from "../core/listeners.js";
+import { moveAfter } from "../core/move.js";
 import { resolveOptions } from "../core/options.js";
 import { EMIT_PROBE } from "../core/otherProtocol.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
@@ -37,8 +38,9 @@ export type Handler = (data: never) => unknown;
 interface PendingRequest {
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** The frame to send again on the next connection, if there may be two of it. */
-  readonly again?: string | false | undefined;
+  readonly frame: string;
+  /** Whether the frame is sent again on the next connection: there may be two of it. */
+  readonly again?: boolean | undefined;
 }
 
 export class EmitProtocol {
@@ -71,7 +73,9 @@ export class EmitProtocol {
           this.#token = token;
           return address;
         },
-        subprotocols: () => (this.#resumes() ? this.#session.subprotocols() : undefined),
+        subprotocols: (isMoving) => (this.#resumes() ? this.#session.subprotocols(isMoving) : undefined),
+        moveAfter,
+        isBusy: () => [...this.#pending.values()].some(({ again }) => !again),
         opened: (subprotocol) => {
           if (options.getToken) scheduleTokenRefresh(this.connection, this.#token, (token) => this.#identify(token));
           if (!this.#session.opened(subprotocol)) this.#ready(false);
@@ -81,7 +85,9 @@ export class EmitProtocol {
           if (isFinal) this.#session.end();
           else this.#session.lost();
           this.#epoch++;
-          for (const { again, reject } of this.#pending.values()) if (isFinal || !again) reject(error);
+          for (const { frame, again, reject } of this.#pending.values()) {
+            if (isFinal || !(again || this.connection.isQueued(frame))) reject(error);
+          }
         },
         probe: `{${EMIT_PROBE}}`,
         prefix: SYSTEM,
@@ -95,11 +101,11 @@ export class EmitProtocol {
   }
 
   #ready(resumed: boolean): void {
-    const repeated = [...this.#pending.values()];
+    const repeated = [...this.#pending.values()].filter(({ frame, again }) => again && !this.connection.isQueued(frame));
     // The first message after a resume; what was missed precedes what follows.
     const handshake = resumed ? [encode({ event: "@resume", data: this.#session.positions() })] : [];
     this.connection.ready("@connection", { resumed }, handshake, resumed);
-    for (const { again } of repeated) if (again) this.connection.send(again, true);
+    for (const { frame } of repeated) this.connection.send(frame, true);
   }
 
   emit(event: string, data: unknown, volatile: boolean | undefined): boolean {
@@ -127,7 +133,7 @@ export class EmitProtocol {
         if (refusal) throw refusal;
         resolve(validated(event, reply, schemas?.reply));
       };
-      this.#pending.set(id, { resolve: settle, reject, again: options?.idempotent && frame });
+      this.#pending.set(id, { resolve: settle, reject, frame, again: options?.idempotent });
       return () => this.#pending.delete(id);
     });
   }
@@ -146,8 +152,9 @@ export class EmitProtocol {
   #identify(token: string): void {
     const resolve = (reply: unknown) => this.#identified(reply);
     // Only one is pending: tokens are replaced one after another.
-    this.#pending.set(IDENTIFY, { resolve, reject: () => {} });
-    this.connection.send(this.#text({ event: IDENTIFY, data: { token }, ackId: IDENTIFY }), true);
+    const frame = this.#text({ event: IDENTIFY, data: { token }, ackId: IDENTIFY });
+    this.#pending.set(IDENTIFY, { resolve, reject: () => {}, frame });
+    this.connection.send(frame, true);
   }
 
   #frame(event: string, data: unknown, ackId?: string): string {
@@ -190,6 +197,7 @@ export class EmitProtocol {
       if (event === "@recovered") this.#session.recovered(data);
       this.connection.listeners.call(event, data);
     } else if (event === "@identified") this.#identified(data);
+    else if (event === "@goaway") this.connection.goAway(Object(data) as JsonObject);
     else return false;
     return true;
   }

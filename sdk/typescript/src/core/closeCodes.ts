@@ -5,6 +5,9 @@
 /** Reconnect, but only after one of the longest delays: the client sent too much. */
 export const POLICY_VIOLATION = 1008;
 
+/** The server restarts. */
+export const SERVICE_RESTART = 1012;
+
 /** A normal close, and faults that would repeat: protocol, data type, UTF-8, extension. */
 const FINAL_CODES = [1000, 1002, 1003, 1007, 1010];
 

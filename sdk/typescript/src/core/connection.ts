@@ -6,6 +6,7 @@ import { BOOLEAN, MILLISECONDS, SIGNAL, type Expectations } from "./check.js";
 import type { DisconnectedError, NotConnectedError, SwitchboardError } from "./errors.js";
 import type { JsonObject } from "./json.js";
 import type { Listeners } from "./listeners.js";
+import type { moveAfter } from "./move.js";
 import type { ResolvedOptions, TokenReason } from "./options.js";
 import type { CallOptions } from "./timeout.js";
 
@@ -49,8 +50,12 @@ export interface Protocol {
   readonly openMethod: string;
   /** Returns the address to connect to. */
   url(token: string | undefined): URL;
-  /** Returns the subprotocols to offer. */
-  subprotocols?(): string[] | undefined;
+  /** Returns the subprotocols to offer; `isMoving` while another connection is open. */
+  subprotocols?(isMoving?: boolean): string[] | undefined;
+  /** Moves to another node, in protocols whose servers announce that they go away. */
+  readonly moveAfter?: typeof moveAfter;
+  /** Whether replies are awaited that only the current connection can bring. */
+  isBusy?(): boolean;
   /**
    * The socket is open, with the subprotocol that the server has selected. The protocol calls `ready` here or when a
    * later message completes its handshake.
@@ -96,6 +101,10 @@ export interface Connection<Options = object> {
    * connection. Throws if the connection is closed or the queue is full; queued messages stay.
    */
   send(message: string, volatile?: boolean): boolean;
+  /** Whether a message waits to be sent. */
+  isQueued(message: string): boolean;
+  /** Handles the server's notice that it goes away: the client moves to another node in its time slot. */
+  goAway(notice: JsonObject): void;
   /** The error for a call that needs a connection; says why there is none. */
   notConnected(): NotConnectedError;
   /** Calls `getToken`, if there is one, during an attempt or a connection. Rejects with `TokenFailedError` if it fails. */

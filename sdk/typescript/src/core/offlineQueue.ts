@@ -17,6 +17,11 @@ export class OfflineQueue {
     this.#messages.push(message);
   }
 
+  /** Whether a message waits. */
+  has(message: string): boolean {
+    return this.#messages.includes(message);
+  }
+
   /** Empties the queue and returns its messages in order. */
   takeAll(): string[] {
     const messages = this.#messages;

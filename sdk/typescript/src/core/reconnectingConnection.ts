@@ -13,7 +13,7 @@ import { shownAddress } from "./address.js";
 import { after } from "./after.js";
 import { backoff, throttledDelay } from "./backoff.js";
 import { check, checkOptions, SECRET, shown } from "./check.js";
-import { allowsReconnect, POLICY_VIOLATION } from "./closeCodes.js";
+import { allowsReconnect, POLICY_VIOLATION, SERVICE_RESTART } from "./closeCodes.js";
 import { connectError, disconnectedError, type SocketProblem } from "./connectError.js";
 import { OPEN_OPTIONS, type Connection, type ConnectionState, type OpenOptions, type Protocol, type StateChange } from "./connection.js";
 import {
@@ -26,8 +26,9 @@ import {
   SwitchboardError,
   TokenFailedError,
 } from "./errors.js";
-import { isObject } from "./json.js";
+import { isObject, type JsonObject } from "./json.js";
 import { createListeners, type Listeners } from "./listeners.js";
+import { HELD_BYTES_MAX, type Move } from "./move.js";
 import { OfflineQueue } from "./offlineQueue.js";
 import type { ResolvedOptions, TokenReason, WebSocketLike } from "./options.js";
 import { protocolOf } from "./otherProtocol.js";
@@ -78,6 +79,7 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   #isRecognized = false;
   /** The server closed with 1008; wake events do not shorten this delay. */
   #isThrottled = false;
+  #move: Move | undefined;
 
   constructor(protocol: Protocol, options: ResolvedOptions & Options) {
     this.options = options;
@@ -136,17 +138,35 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     this.#watch();
     this.#step("connected", { resumed }, () => this.listeners.call(event, data));
     // Sent after the messages of the listeners, which may have to join rooms first.
-    if (this.#state === "connected") for (const message of this.#queue.takeAll()) this.send(message);
+    this.#sendQueued();
   }
 
   send(message: string, volatile?: boolean): boolean {
     const { queueBytesMax } = this.options;
+    if (this.#move?.isHolding) this.#queue.push(message, queueBytesMax || HELD_BYTES_MAX);
     // A closing socket would accept the message and drop it.
-    if (this.#state === "connected" && this.#socket?.readyState === OPEN) this.#socket.send(message);
+    else if (this.#state === "connected" && this.#socket?.readyState === OPEN) this.#socket.send(message);
     else if (volatile) return false;
     else if (this.#state === "closed" || !queueBytesMax) throw this.notConnected();
     else this.#queue.push(message, queueBytesMax);
     return true;
+  }
+
+  isQueued(message: string): boolean {
+    return this.#queue.has(message);
+  }
+
+  goAway(notice: JsonObject): void {
+    // An attempt that is under way may already have the session.
+    if (this.#move?.isHolding || !this.options.reconnect) return;
+    this.#move?.end();
+    this.#move = this.#protocol.moveAfter?.(notice, this.options, {
+      open: async () => this.#openSocket(this.#protocol.url(await this.token("reconnect")), true),
+      isBusy: () => this.#protocol.isBusy?.(),
+      release: () => this.#sendQueued(),
+      adopt: (next, messages) => this.#adopt(next, messages),
+      lost: (code, reason) => this.#lost(code, reason),
+    });
   }
 
   notConnected(): NotConnectedError {
@@ -164,6 +184,24 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     }
   }
 
+  #sendQueued(): void {
+    if (this.#state === "connected") for (const message of this.#queue.takeAll()) this.send(message);
+  }
+
+  /** Continues on a connection that has replaced the current one, with the messages that it has received so far. */
+  #adopt(next: WebSocketLike, messages: readonly unknown[]): void {
+    const old = this.#release();
+    this.#step("reconnecting", { code: SERVICE_RESTART, reason: "moved to another node" });
+    if (this.#state === "reconnecting") {
+      this.#attempt = new AbortController();
+      this.#listen(next);
+      this.#limitAttempt();
+      this.#opened();
+      for (const message of messages) if (this.#socket === next) this.#received(message);
+    } else next.close();
+    old?.close(1000);
+  }
+
   #start(retry = false): void {
     this.#failures = 0;
     this.#retries = retry;
@@ -175,11 +213,10 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
   }
 
   async #attemptOnce(reason: TokenReason): Promise<void> {
-    const { connectTimeout } = this.options;
     const { signal } = (this.#attempt = new AbortController());
     this.#failuresBefore = this.#failures;
     const failed = (error: SwitchboardError) => signal.aborted || this.#lost(NO_CLOSE_FRAME, error.message, error);
-    this.#stopTimer = after(connectTimeout || Infinity, () => failed(timeoutError(this.#awaited(), connectTimeout)));
+    this.#limitAttempt();
     try {
       const given = await this.token(reason);
       if (signal.aborted) return;
@@ -191,6 +228,13 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     }
   }
 
+  #limitAttempt({ connectTimeout } = this.options): void {
+    this.#stopTimer = after(connectTimeout || Infinity, () => {
+      const error = timeoutError(this.#awaited(), connectTimeout);
+      this.#lost(NO_CLOSE_FRAME, error.message, error);
+    });
+  }
+
   /** What an attempt waits for. */
   #awaited(): string {
     const { hello, name } = this.#protocol;
@@ -198,11 +242,11 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     return hello && isOpen ? `${hello.name} from ${this.#address}, which may be no ${name} endpoint,` : `connection to ${this.#address}, which may be no WebSocket server,`;
   }
 
-  #openSocket(url: URL): WebSocketLike {
+  #openSocket(url: URL, isMoving?: boolean): WebSocketLike {
     const { WebSocket = globalThis.WebSocket } = this.options;
     if (!WebSocket) throw new BadOptionError("this runtime has no WebSocket: npm install ws and pass { WebSocket }");
     try {
-      const subprotocols = this.#protocol.subprotocols?.();
+      const subprotocols = this.#protocol.subprotocols?.(isMoving);
       return subprotocols ? new WebSocket(url.href, subprotocols) : new WebSocket(url.href);
     } catch (cause) {
       // Browsers refuse some addresses.
@@ -214,7 +258,9 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     this.#socket = socket;
     this.#problem = undefined;
     socket.onopen = () => this.#opened();
-    socket.onclose = ({ code, reason }: { code: number; reason: string }) => this.#lost(code, reason);
+    socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
+      if (!this.#move?.oldClosed(code, reason)) this.#lost(code, reason);
+    };
     socket.onmessage = ({ data }: { data: unknown }) => this.#received(data);
     // A close event follows. Without a handler, `ws` would throw the error as uncaught.
     socket.onerror = (event: SocketProblem) => void (this.#problem = event);
@@ -267,6 +313,8 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     this.#attempt = undefined;
     this.#stopTimer();
     this.#stopHelloTimer();
+    this.#move?.end();
+    this.#move = undefined;
     this.#isProbing = false;
     return released;
   }

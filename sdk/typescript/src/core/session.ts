@@ -106,9 +106,9 @@ export class Session {
     this.#ticket = undefined;
   }
 
-  /** The subprotocols that show the ticket, for as long as the server keeps the session. */
-  subprotocols(): string[] | undefined {
-    const isKept = this.#lostAt !== undefined && Date.now() < this.#lostAt + this.#keepMs;
+  /** The subprotocols that show the ticket, for as long as the server keeps the session or while the client moves. */
+  subprotocols(isMoving?: boolean): string[] | undefined {
+    const isKept = isMoving || (this.#lostAt !== undefined && Date.now() < this.#lostAt + this.#keepMs);
     return isKept && typeof this.#ticket === "string" ? [SUBPROTOCOL, `ticket.${this.#ticket}`] : undefined;
   }
 

@@ -12,6 +12,7 @@ import { AuthenticationFailedError, BadDataError, type SwitchboardError } from "
 import type { HistoryOptions, RoomHistory } from "../core/history.js";
 import { byteLength, checkEventName, checkSize, encode, isObject, type JsonObject } from "../core/json.js";
 import type { Listener } from "../core/listeners.js";
+import { moveAfter } from "../core/move.js";
 import { resolveOptions, type ConnectionOptions, type OwnExpectations } from "../core/options.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { Session, type Gap, type Recovery } from "../core/session.js";
@@ -32,6 +33,7 @@ import {
   CLIENTS_CHANGES,
   CONNECTED,
   DISPATCH_EVENT,
+  GOAWAY,
   HISTORY,
   IDENTIFY,
   PLATFORM,
@@ -172,7 +174,8 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
         name: "Koji",
         openMethod: "connect()",
         url: (token = this.connection.options.authorization) => this.#url(token),
-        subprotocols: () => (this.#resumes() ? this.#session.subprotocols() : undefined),
+        subprotocols: (isMoving) => (this.#resumes() ? this.#session.subprotocols(isMoving) : undefined),
+        moveAfter,
         received: (message) => this.#receive(message),
         lost: (error, isFinal) => {
           this.#historyRequests.lost(error);
@@ -358,6 +361,7 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     else if (name === CLIENTS_CHANGED) return this.#members.replace(connectedClients, version);
     else if (name === CONNECTED && typeof clientId === "string") this.#connected(members);
     else if (name === SESSION) this.#isResumed = this.#session.begin(payload);
+    else if (name === GOAWAY) this.connection.goAway(members);
     else if (name === TOKEN_ANSWER) this.#tokenAnswered(members);
     else if (name === HISTORY) this.#historyRequests.answered(members);
     else if (name.startsWith(PLATFORM)) return false;

@@ -45,6 +45,8 @@ export const RESUME = "@@SWITCHBOARD/resume";
 
 /** A request for the history of a room, and its answer. */
 export const HISTORY = "@@SWITCHBOARD/history";
+/** The server goes away; the client moves to another node. */
+export const GOAWAY = "@@SWITCHBOARD/goaway";
 
 /** Sent by servers in place of the full list, on connections that request changes. */
 export const CLIENTS_CHANGES = "@@KOJI_DISPATCH/CONNECTED_CLIENTS_CHANGES";

@@ -45,6 +45,7 @@ pub(super) const REFUSED_CONNECTION: Label = label(
         "cookie_origin",
         "address",
         "stopping",
+        "draining",
         "server_full",
         "address_full",
         "connect_rate",

@@ -23,6 +23,8 @@ pub(crate) enum UpgradeError {
     Uri(#[from] UriError),
     #[error("the server is stopping")]
     Stopping,
+    #[error("the server is draining")]
+    Draining,
     #[error(transparent)]
     Limit(#[from] LimitError),
     #[error("the connection cannot be upgraded")]
@@ -42,7 +44,7 @@ impl UpgradeError {
             UpgradeError::HeadTooLarge(_) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             UpgradeError::Origin | UpgradeError::CookieOrigin => StatusCode::FORBIDDEN,
             UpgradeError::Uri(error) => error.status,
-            UpgradeError::Stopping | UpgradeError::Limit(LimitError::Server(_)) => {
+            UpgradeError::Stopping | UpgradeError::Draining | UpgradeError::Limit(LimitError::Server(_)) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             UpgradeError::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -59,6 +61,7 @@ impl UpgradeError {
             UpgradeError::CookieOrigin => RefusalReason::CookieOrigin,
             UpgradeError::Uri(_) => RefusalReason::Uri,
             UpgradeError::Stopping => RefusalReason::Stopping,
+            UpgradeError::Draining => RefusalReason::Draining,
             UpgradeError::Limit(LimitError::Server(_)) => RefusalReason::ServerFull,
             UpgradeError::Limit(LimitError::Address(_)) => RefusalReason::AddressFull,
             UpgradeError::Limit(LimitError::Connects(_)) => RefusalReason::ConnectRate,
@@ -82,6 +85,7 @@ mod tests {
             (LimitError::Connects(1).into(), 429, "connect_rate"),
             (LimitError::Requests(1).into(), 429, "request_rate"),
             (UpgradeError::Stopping, 503, "stopping"),
+            (UpgradeError::Draining, 503, "draining"),
             (UpgradeError::NoUpgrade, 500, "no_upgrade"),
         ] {
             assert_eq!((error.status().as_u16(), error.reason().label()), (status, label));

@@ -13,8 +13,8 @@ use switchboard_ws::close::CloseCode;
 
 use crate::api::app::App;
 use crate::api::socket::Socket;
+use crate::net::drain::STOPPING;
 use crate::net::heartbeat::Heartbeats;
-use crate::net::stop::STOPPING;
 use crate::node::Node;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
@@ -153,8 +153,8 @@ async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport
     while !try_attach(node, session, transport) {
         tokio::task::yield_now().await;
     }
-    // A stop or a close that came before has missed it.
-    if app.is_stopping() {
+    // A stop, a drain or a close that came before has missed it.
+    if app.is_stopping() || app.is_draining() {
         node.close(session, CloseCode::RESTART, STOPPING);
     } else if let Some(code) = state.end_connection().filter(|code| *code != CloseCode::ABNORMAL) {
         node.close(session, code, "");
