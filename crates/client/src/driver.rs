@@ -149,11 +149,18 @@ impl Driver {
             never = self.renewal.run(token) => match never {},
         };
         // The server closes the old connection as soon as it has passed the session on.
-        if *holding.borrow()
-            && matches!(disconnect, Disconnect::Lost { .. })
-            && let Ok(moved) = tokio::time::timeout(OLD_CONNECTION_TIMEOUT, moving).await
-        {
-            return Exchanged::Moved(moved);
+        if *holding.borrow() && matches!(disconnect, Disconnect::Lost { .. }) {
+            let moved = tokio::time::timeout(OLD_CONNECTION_TIMEOUT, moving);
+            // A read sends the answer to the close frame, for which the old node waits.
+            let answered = async {
+                while stream.next().await.is_some() {}
+                std::future::pending::<()>().await
+            };
+            tokio::select! {
+                Ok(moved) = moved => return Exchanged::Moved(moved),
+                () = answered => {}
+                else => {}
+            }
         }
         Exchanged::Disconnected(disconnect)
     }

@@ -330,7 +330,7 @@ impl Config {
                 self.inbox.no_effect(!self.redis.url.is_empty()),
                 self.history.no_effect(!self.redis.url.is_empty()),
                 self.reports.no_effect(&self.reported()),
-                self.resume.no_effect(!self.redis.url.is_empty()),
+                self.resume.no_effect(),
             ]
             .into_iter()
             .flatten(),

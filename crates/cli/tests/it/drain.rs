@@ -1,11 +1,15 @@
 //! `switchboard drain`, and the call of the HTTP API that it makes.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switchboard_testkit::{Peer, soon};
+use switchboard_client::{Client, Options};
+use switchboard_testkit::{Forwarder, Peer, RedisServer, soon};
+use tokio::sync::mpsc;
 
-use crate::backend::{Answer, KEY, api, post, shell};
+use crate::backend::{Answer, KEY, api, call, post, shell};
 use crate::support::{Server, get};
 
 fn drain(address: &str, body: &Value) -> Answer {
@@ -110,4 +114,69 @@ async fn a_stop_ends_once_the_clients_that_move_have_gone() {
     let (status, log) =
         tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a stop").expect("no panic");
     assert_eq!(status, Some(0), "{log}");
+}
+
+/// Sends numbered messages to the room `#lobby` until `stop`, and returns their count.
+fn publish(address: &str, stop: &AtomicBool) -> u64 {
+    let mut number = 0;
+    while !stop.load(Ordering::Relaxed) {
+        number += 1;
+        let body = json!({ "type": "SAID", "data": number, "to": { "rooms": ["lobby"] } });
+        assert_eq!(call(address, "dispatch", &body).status, 200);
+    }
+    number
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_moves_between_nodes_misses_no_message_of_a_history_and_receives_none_twice() {
+    let redis = RedisServer::start().await;
+    let redis_url = format!("redis.url={}", redis.url());
+    let sets = [&*redis_url, "history.rooms.lobby.messages_max=100000"];
+    let nodes = [api(&sets), api(&sets)];
+    let port =
+        |server: &Server| server.address.rsplit(':').next().expect("a port").parse().expect("a number");
+    let network = Forwarder::start(port(&nodes[0].0)).await;
+    let options = Options::default().with_reconnect(true);
+    let client = Client::connect_with(&format!("ws://127.0.0.1:{}", network.port()), options).await;
+    let client = client.expect("it connects");
+    let (received, mut numbers) = mpsc::channel::<u64>(100_000);
+    client.on_data("SAID", move |number: u64| received.try_send(number).expect("room for all"));
+    let (moved, mut reconnects) = mpsc::channel::<Value>(10);
+    client.on_data("@reconnect", move |data: Value| moved.try_send(data).expect("room for all"));
+    let joined = client.request::<Value>("/join", &json!({ "username": "Ann", "room": "lobby" })).await;
+    joined.expect("it joins");
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let publishing = {
+        let (address, stop) = (nodes[0].1.clone(), stop.clone());
+        tokio::task::spawn_blocking(move || publish(&address, &stop))
+    };
+    let mut expected = 1;
+    let mut next_is_in_order = async |count: u64| {
+        for _ in 0..count {
+            assert_eq!(soon("a message", numbers.recv()).await, Some(expected));
+            expected += 1;
+        }
+        expected - 1
+    };
+    // There and back: each node drains once.
+    for (from, to) in [(0, 1), (1, 0)] {
+        next_is_in_order(20).await;
+        network.point_to(port(&nodes[to].0));
+        let address = nodes[from].1.clone();
+        let drained = tokio::task::spawn_blocking(move || drain(&address, &json!({ "window_ms": 60_000 })));
+        assert_eq!(drained.await.expect("no panic").body["moving"], 1);
+        let reconnect = soon("the client has moved", reconnects.recv()).await;
+        assert_eq!(reconnect, Some(json!({ "attempt": 0, "resumed": true })));
+        next_is_in_order(20).await;
+        let address = nodes[from].1.clone();
+        let cancelled = tokio::task::spawn_blocking(move || drain(&address, &json!({ "cancel": true })));
+        assert_eq!(cancelled.await.expect("no panic").body["connections"], 0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let sent = publishing.await.expect("no panic");
+    let so_far = next_is_in_order(0).await;
+    assert_eq!(next_is_in_order(sent - so_far).await, sent);
+    client.close().await;
+    assert!(numbers.try_recv().is_err(), "nothing arrives twice");
 }

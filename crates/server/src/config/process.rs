@@ -32,8 +32,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stop {
-    /// Time in milliseconds over which the sockets are closed; it ends with the last one. 0 closes all at once. Default
-    /// 1,000.
+    /// Time in milliseconds over which clients are sent to other nodes, or closed; it ends with the last one. Also the
+    /// default of a drain. 0 closes all at once. Default 1,000.
     pub window_ms: u64,
     /// Time in milliseconds, after the window, until handlers and connections that have not ended are dropped
     /// and the process ends; 0 waits for none. Default 10,000.

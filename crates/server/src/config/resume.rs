@@ -16,8 +16,8 @@ const SECONDS_MAX: u64 = 600;
 #[serde(default, deny_unknown_fields)]
 pub struct Resume {
     /// Time in seconds for which a session is kept after its connection has broken: its client can take it over with its
-    /// rooms, tags and user. At most 600; 0 keeps none. Only for clients that understand it, such as the SDK. With
-    /// `redis.url`, sessions end with their connections. Default 60.
+    /// rooms, tags and user. At most 600; 0 keeps none. Only for clients that understand it, such as the SDK.
+    /// Default 60.
     pub seconds: u64,
     /// Kept sessions of the node. At the bound a session ends with its connection; 0 keeps none. Default 10,000.
     pub detached_max: usize,
@@ -43,14 +43,9 @@ impl Resume {
     }
 
     /// The settings that have no effect.
-    pub(super) fn no_effect(&self, has_redis: bool) -> Option<NoEffect> {
-        match (has_redis, self.seconds) {
-            (true, _) => Some(NoEffect::of(&["resume"], "redis.url is set")),
-            (false, 0) => {
-                Some(NoEffect::of(&["resume"], "resume.seconds is `0`").except(&["resume.seconds"]))
-            }
-            _ => None,
-        }
+    pub(super) fn no_effect(&self) -> Option<NoEffect> {
+        (self.seconds == 0)
+            .then(|| NoEffect::of(&["resume"], "resume.seconds is `0`").except(&["resume.seconds"]))
     }
 
     /// The framework's options with these settings.

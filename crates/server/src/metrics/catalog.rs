@@ -139,13 +139,13 @@ pub const METRICS: &[Metric] = &[
         "switchboard_detached_sessions_total",
         Part::Node,
         &[DETACHED_OUTCOME],
-        "Sessions whose connection broke: resumed; ended because nobody resumed them or somebody closed them; or not kept because resume.detached_max sessions were",
+        "Sessions whose connection broke: resumed; moved to another node, also from an open connection; ended because nobody resumed them or somebody closed them; or not kept because resume.detached_max sessions were",
     ),
     counter(
         "switchboard_resumes_refused_total",
         Part::Node,
         &[REFUSED_RESUME],
-        "Clients that got a new session in place of the one of their ticket: off, forged, expired (the session has ended), used (the ticket), foreign (another protocol), token (no longer valid, or another user's), refused (by a hook)",
+        "Clients that got a new session in place of the one of their ticket: off, forged, expired (the session has ended), used (the ticket), foreign (another protocol), token (no longer valid, or another user's), refused (by a hook), elsewhere (on a node that does not answer, or of a protocol whose sessions stay on their node)",
     ),
     counter("switchboard_messages_received_total", Part::Node, &[PROTOCOL], "Messages received from clients"),
     counter(

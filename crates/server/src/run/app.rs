@@ -11,13 +11,12 @@ use switchboard_redis::Redis;
 use super::error::RunError;
 use crate::config::{Config, SharedRules};
 
-/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox and revoked tokens, a file. A ticket is
-/// valid on the node that issued it, so sessions are resumed only without Redis.
+/// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox and revoked tokens, a file.
 pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>) -> Result<App, RunError> {
-    let app = without_backplane(config, rules);
+    let app = without_backplane(config, rules).with_resume(config.resume.options());
     Ok(match redis {
         Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
-        None => with_history_file(with_file(app.with_resume(config.resume.options()), config)?, config)?,
+        None => with_history_file(with_file(app, config)?, config)?,
     })
 }
 

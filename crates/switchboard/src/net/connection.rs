@@ -80,6 +80,8 @@ pub(crate) struct Connection {
 struct CloseState {
     /// The peer has sent its close frame.
     is_peer_closed: bool,
+    /// The session has gone to another node before the peer has answered.
+    is_peer_awaited: bool,
     /// The peer has violated the protocol or its limits, so nothing more of it is decoded.
     is_input_ignored: bool,
     /// Both sides sent their close frames before the time-out.

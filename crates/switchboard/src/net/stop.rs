@@ -63,13 +63,17 @@ pub(crate) async fn stop(app: &App, stopping: Stopping) {
     node.is_stopping.store(true, Ordering::Relaxed);
     // Its clients get new slots.
     node.drain.end();
-    resume::end_all(node);
+    // Other nodes take sessions over until the clients have gone.
+    if node.is_single_node() {
+        resume::end_all(node);
+    }
     let departure = Departure::announce(node, stopping.window, Reason::Stop);
     tokio::select! {
         () = departure.run(node) => {}
         // Every client has left by itself.
         () = node.tasks.finished() => {}
     }
+    resume::end_all(node);
     if tokio::time::timeout(stopping.timeout, node.tasks.finished()).await.is_err() {
         tracing::warn!("stop timed out; connections or handlers still running are abandoned");
     }

@@ -3,6 +3,7 @@
 mod answer;
 mod error;
 mod gate;
+mod move_here;
 mod resume;
 
 use std::convert::Infallible;

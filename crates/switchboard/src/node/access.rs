@@ -104,6 +104,15 @@ pub(crate) fn join_for_client(
     }
 }
 
+/// Joins a room or a tag that a client was in before its session moved to this node, if it has the right to.
+pub(crate) fn rejoin(node: &Node, session: &Arc<Session>, target: &Target) -> Result<bool, JoinError> {
+    if !node.access.is_enabled() {
+        return node.hub().join(session, target);
+    }
+    let grants = ConnectionState::of(session).grants_or_new();
+    Ok(grants.join(&node.access, node.hub(), session, Right::Join, target)?.unwrap_or(false))
+}
+
 /// Joins a target for the server: the membership does not depend on rights.
 pub(crate) fn join_for_server(
     node: &Node,

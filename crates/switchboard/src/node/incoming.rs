@@ -22,6 +22,7 @@ use crate::node::membership;
 use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, RemoteCall};
 use crate::node::remote::answer;
 use crate::node::requests;
+use crate::node::resume::hand_over::hand_over;
 
 /// Handles a publication. Events are handled by the hub, and changes of shards by their protocol.
 pub(crate) fn receive(node: &Arc<Node>, publication: Publication) {
@@ -59,6 +60,13 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
             RemoteCall::Join(membership) => change_membership(node, &answer_to, &membership, |target| {
                 membership::join_here(node, project, *id, target)
             }),
+            RemoteCall::HandOver { ticket, user } => {
+                let (node, project) = (node.clone(), project.clone());
+                node.tasks.clone().spawn(async move {
+                    let outcome = hand_over(&node, &ticket, &project, user.as_deref()).await;
+                    answer(&node, &answer_to, Ok(outcome));
+                });
+            }
             RemoteCall::Leave(membership) => change_membership(node, &answer_to, &membership, |target| {
                 Ok(membership::leave_here(node, project, *id, target))
             }),

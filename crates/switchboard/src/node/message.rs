@@ -42,6 +42,8 @@ pub(crate) enum RemoteCall<D> {
     Join(Membership),
     /// Removes the socket from a room, tag or user. The answer is false if it was not a member.
     Leave(Membership),
+    /// Hands the session of a ticket over to the calling node. `user` is that of the token which the client shows there.
+    HandOver { ticket: String, user: Option<String> },
 }
 
 /// A one-way instruction to all nodes.

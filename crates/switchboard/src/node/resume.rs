@@ -4,6 +4,7 @@
 //! [`Resuming::keep`](options::Resuming::keep), or when somebody closes it.
 
 mod detached;
+pub(crate) mod hand_over;
 pub(crate) mod options;
 pub(crate) mod recovery;
 pub(crate) mod session_state;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use switchboard_backplane::ClientAction;
+use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
 
 use crate::node::clock::now;
@@ -26,6 +28,10 @@ use crate::node::reports::PendingReport;
 use crate::node::system_events::SystemEvent;
 use crate::node::{Node, inbox};
 pub(crate) use detached::Detached;
+use session_state::ResumeState;
+
+/// Reason for the end of a session that another node has taken over.
+const MOVED: &str = "the session has moved to another node";
 
 /// How often expired sessions are ended.
 const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
@@ -50,7 +56,8 @@ pub(crate) fn detach(node: &Node, ending: EndingSession, code: u16) -> Result<()
     let session = ending.session.clone();
     let connection = ConnectionState::of(&session);
     let (Some(sessions), Some(state)) = (node.resumable(), connection.resume()) else { return Err(ending) };
-    if !state.is_offered() || node.is_stopping.load(Ordering::Relaxed) {
+    let is_stopping = || node.is_stopping.load(Ordering::Relaxed) && !state.is_moving();
+    if !state.is_offered() || is_stopping() {
         return Err(ending);
     }
     let (hooks, seconds) = (ending.hooks.clone(), sessions.options.keep.as_secs());
@@ -65,7 +72,7 @@ pub(crate) fn detach(node: &Node, ending: EndingSession, code: u16) -> Result<()
     hooks.notify_session(SystemEvent::Detached, &session, &|| json!({ "code": code, "seconds": seconds }));
     state.notify_changed();
     // A stop that began meanwhile may have missed it.
-    if node.is_stopping.load(Ordering::Relaxed) {
+    if is_stopping() {
         end_all(node);
     }
     Ok(())
@@ -78,6 +85,19 @@ pub(crate) fn end_detached(node: &Node, detached: Detached, code: u16, reason: &
     if let Some(sessions) = node.resumable() {
         drop(sessions.take_replies(&session));
         sessions.ended.increment(1);
+    }
+}
+
+/// Returns true if another node takes the session over: it waits until the session has lost its connection.
+pub(crate) fn is_moving(session: &Session) -> bool {
+    ConnectionState::of(session).resume().is_some_and(ResumeState::is_moving)
+}
+
+/// Ends a session that another node has taken over.
+pub(crate) fn end_moved(node: &Node, detached: Detached, code: u16) {
+    end_session(node, detached.ending, code, MOVED);
+    if let Some(sessions) = node.resumable() {
+        sessions.moved.increment(1);
     }
 }
 

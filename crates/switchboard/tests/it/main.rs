@@ -27,6 +27,7 @@ mod mesa;
 mod mesa_disconnects;
 mod mesa_inbox;
 mod middleware;
+mod moves;
 mod nodes;
 mod overflow;
 mod rates;

@@ -26,7 +26,7 @@ async fn describe(socket: Socket) -> Reply<Value> {
     Reply(json!({ "id": socket.id(), "rooms": rooms, "tags": tags, "user": user, "value": value }))
 }
 
-fn app() -> App {
+pub(crate) fn app() -> App {
     App::new()
         .on("/enter", enter)
         .on("/describe", describe)
@@ -35,7 +35,7 @@ fn app() -> App {
 }
 
 /// Connects and returns the data of `@session`, which is the first frame.
-async fn connect(server: &TestServer, path: &str) -> (Peer, Value) {
+pub(crate) async fn connect(server: &TestServer, path: &str) -> (Peer, Value) {
     let mut peer = Peer::connect(&server.url(path)).await;
     let (event, data) = peer.next_event().await;
     assert_eq!(event, "@session");
@@ -43,7 +43,7 @@ async fn connect(server: &TestServer, path: &str) -> (Peer, Value) {
 }
 
 /// Connects with a ticket.
-async fn connect_with(server: &TestServer, path: &str, ticket: &str) -> (Peer, Value) {
+pub(crate) async fn connect_with(server: &TestServer, path: &str, ticket: &str) -> (Peer, Value) {
     let protocols = format!("switchboard, ticket.{ticket}");
     let headers = [("sec-websocket-protocol", protocols.as_str())];
     let mut peer = Peer::try_connect(&server.url(path), &headers).await.unwrap();
@@ -52,7 +52,7 @@ async fn connect_with(server: &TestServer, path: &str, ticket: &str) -> (Peer, V
     (peer, data)
 }
 
-fn ticket(session: &Value) -> &str {
+pub(crate) fn ticket(session: &Value) -> &str {
     session["ticket"].as_str().expect("a session has a ticket")
 }
 

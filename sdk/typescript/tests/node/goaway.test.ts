@@ -10,6 +10,7 @@ import { Dispatch, DISPATCH_EVENT } from "../../src/dispatch/index.js";
 import { rejectionCode } from "../support/errorCode.js";
 import { FakePeer } from "../support/fakeServer.js";
 import { ReceiveQueue } from "../support/receiveQueue.js";
+import { startRedis } from "../support/redis.js";
 import { startServer } from "../support/server.js";
 import { TcpProxy } from "../support/tcpProxy.js";
 
@@ -217,4 +218,40 @@ test("clients of a stopping server connect to another one before it closes them"
   await servers[0].stop();
   expect([await states.next(), await states.next()]).toEqual(["reconnecting 1012", "connected 0"]);
   await client.request("/ping");
+});
+
+test("a stopping node passes the session on, and no message of a room with a history is lost or arrives twice", async () => {
+  const redis = await startRedis();
+  closing.push(() => redis.stop());
+  const settings = [`redis.url=${redis.url}`, "stop.window_ms=20000", "history.rooms.kept.messages_max=100000"];
+  const servers = [await startServer({ settings }), await startServer({ settings })] as const;
+  const network = await TcpProxy.to(servers[0].port);
+  closing.push(() => servers[1].stop(), () => network.close());
+  const client = await EmitClient.connect(`ws://127.0.0.1:${network.port}/`, fast);
+  const sender = await EmitClient.connect(servers[1].url, { WebSocket });
+  closing.push(() => client.close(), () => sender.close());
+  const received: number[] = [];
+  client.on("message", ({ text }: { text: string }) => received.push(Number(text)));
+  const reconnects = new ReceiveQueue<{ resumed: boolean }>();
+  client.on("@reconnect", reconnects.put);
+  for (const each of [client, sender]) await each.request("/join", { room: "kept", username: "Ann" });
+  let sent = 0;
+  let isSending = true;
+  const sending = (async () => {
+    while (isSending) {
+      sender.emit("/message", { room: "kept", text: String(++sent) });
+      await sender.request("/ping");
+    }
+  })();
+  while (received.length < 20) await new Promise((resolve) => setTimeout(resolve, 5));
+  network.redirect(servers[1].port);
+  await servers[0].stop();
+  expect(await reconnects.next()).toMatchObject({ resumed: true });
+  const after = sent;
+  while (!received.includes(after + 20)) await new Promise((resolve) => setTimeout(resolve, 5));
+  isSending = false;
+  await sending;
+  while (received.at(-1) !== sent) await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(received).toEqual(Array.from({ length: received.length }, (_, index) => received[0]! + index));
+  expect(received[0]).toBe(1);
 });

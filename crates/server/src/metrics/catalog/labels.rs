@@ -60,10 +60,10 @@ pub(super) const REFUSED_CONNECTION: Label = label(
     ],
 );
 
-pub(super) const DETACHED_OUTCOME: Label = label("outcome", &["resumed", "ended", "full"]);
+pub(super) const DETACHED_OUTCOME: Label = label("outcome", &["resumed", "moved", "ended", "full"]);
 
 pub(super) const REFUSED_RESUME: Label =
-    label("reason", &["off", "forged", "expired", "used", "foreign", "token", "refused"]);
+    label("reason", &["off", "forged", "expired", "used", "foreign", "token", "refused", "elsewhere"]);
 
 pub(super) const UNKNOWN_ADDRESS: Label = label("reason", &["unreadable", "contradictory"]);
 

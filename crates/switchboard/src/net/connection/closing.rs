@@ -14,7 +14,7 @@ use crate::net::heartbeat::Heartbeats;
 use crate::node::clock::now;
 use crate::node::ending_session::{EndingSession, Guard};
 use crate::node::flow_control;
-use crate::node::resume::{detach, end_session};
+use crate::node::resume::{detach, end_session, is_moving};
 
 impl Connection {
     /// Sends the close frame and waits for the peer's, both within the close time-out. Meanwhile the peer may send
@@ -27,7 +27,10 @@ impl Connection {
             if self.close.is_input_ignored {
                 self.stream.shutdown().await;
             }
-            self.close.is_peer_closed || poll_fn(|cx| self.poll_peer_close(cx)).await
+            self.close.is_peer_awaited = !self.close.is_peer_closed && is_moving(self.session());
+            self.close.is_peer_closed
+                || self.close.is_peer_awaited
+                || poll_fn(|cx| self.poll_peer_close(cx)).await
         });
         self.close.is_clean = handshake.await.unwrap_or(false);
         if !self.close.is_clean {
@@ -153,7 +156,13 @@ impl Connection {
     pub(crate) async fn shut_down_stream(&mut self) {
         if self.close.is_clean {
             let timeout = self.node().limits().close_timeout;
-            let _ = tokio::time::timeout(timeout, self.stream.shutdown()).await;
+            let _ = tokio::time::timeout(timeout, async {
+                if self.close.is_peer_awaited {
+                    poll_fn(|cx| self.poll_peer_close(cx)).await;
+                }
+                self.stream.shutdown().await
+            })
+            .await;
         }
     }
 }

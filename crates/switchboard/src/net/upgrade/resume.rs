@@ -20,9 +20,10 @@ use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::{EndingSession, Guard};
 use crate::node::identity::verify_before_connect;
+use crate::node::resume::hand_over::is_of_another_node;
 use crate::node::resume::recovery::{await_positions, stop_awaiting};
 use crate::node::resume::sessions::Offer;
-use crate::node::resume::take_over::{Claim, ResumeError, find, take_over};
+use crate::node::resume::take_over::{Claim, ResumeError, Taker, find, take_over};
 use crate::node::resume::{Detached, end_detached};
 use crate::node::{inbox, verifier::CurrentVerifier};
 use crate::protocols::admission::Login;
@@ -30,7 +31,7 @@ use crate::protocols::{Handshake, encode_notice, resumed};
 use crate::routing::server::Server;
 
 /// The first event on a connection.
-const SESSION: &str = "@session";
+pub(super) const SESSION: &str = "@session";
 
 /// The subprotocol of clients that show a ticket, which the server selects.
 const SUBPROTOCOL: &str = "switchboard";
@@ -101,7 +102,10 @@ impl ResumeRequest<'_> {
         ticket: &str,
         transport: Arc<dyn Transport>,
     ) -> Result<(Socket, Option<Guard>), ResumeError> {
-        let resumed = self.try_resume(ticket, transport).await;
+        let resumed = match is_of_another_node(self.server.app.node(), ticket) {
+            true => self.move_here(ticket, transport).await.map(|socket| (socket, None)),
+            false => self.try_resume(ticket, transport).await,
+        };
         resumed.inspect_err(|error| error.count())
     }
 
@@ -114,7 +118,7 @@ impl ResumeRequest<'_> {
         let node = app.node();
         let claim = find(node, ticket, handshake.project(app), handshake.protocol())?;
         let login = self.login(&claim).await?;
-        let detached = take_over(node, claim).await?;
+        let detached = take_over(node, claim, Taker::ThisNode).await?;
         let socket = attach(app, &detached.ending.session.clone(), &transport).await;
         if !self.server.allows_resume(&socket).await {
             stop_awaiting(node, socket.session());

@@ -76,6 +76,11 @@ impl Grants {
         self.0.lock().expect("no code that holds the lock panics")
     }
 
+    /// The rooms and tags that depend on the client's rights.
+    pub(crate) fn held(&self) -> Vec<Target> {
+        self.lock().held.clone()
+    }
+
     /// The claim of the token.
     pub(crate) fn claim(&self) -> Option<Arc<Rights>> {
         self.lock().claim.clone()

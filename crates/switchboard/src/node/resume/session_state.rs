@@ -22,6 +22,8 @@ pub(crate) struct ResumeState {
     is_offered: AtomicBool,
     /// How often the session was taken over.
     epoch: AtomicU32,
+    /// Being handed over to another node.
+    is_moving: AtomicBool,
     /// Between two connections.
     is_detached: AtomicBool,
     /// Live messages are held back until the client shows its positions.
@@ -78,6 +80,14 @@ impl ResumeState {
     pub(super) fn claim(&self, epoch: u32) -> bool {
         let next = epoch.wrapping_add(1);
         self.epoch.compare_exchange(epoch, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    pub(super) fn set_moving(&self) {
+        self.is_moving.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_moving(&self) -> bool {
+        self.is_moving.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_detached(&self) -> bool {
@@ -147,6 +157,10 @@ impl ResumeState {
         }
         remembered.insert(key.into(), value);
         Ok(())
+    }
+
+    pub(super) fn all_remembered(&self) -> BTreeMap<String, Payload> {
+        self.kept().remembered.iter().map(|(key, value)| (key.to_string(), value.clone())).collect()
     }
 
     pub(crate) fn remembered(&self, key: &str) -> Option<Payload> {

@@ -9,7 +9,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 use switchboard_event::{ProjectId, SocketId};
 use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use super::detached::{Detached, DetachedSessions};
 use super::options::Resuming;
@@ -26,11 +26,17 @@ pub(crate) struct ResumableSessions {
     /// Notified when a detached session is closed.
     closed: Notify,
     reply_bytes: AtomicUsize,
+    /// Bounds the calls for sessions of other nodes.
+    pub(super) moves: Semaphore,
     detached_now: Gauge,
     pub(super) resumed: Counter,
     pub(super) ended: Counter,
+    pub(super) moved: Counter,
     full: Counter,
 }
+
+/// Calls of this node for sessions of other nodes that are under way. One more client gets a new session.
+const MOVES_MAX: usize = 512;
 
 /// What the client of a session receives in `@session`.
 pub(crate) struct Offer {
@@ -47,9 +53,11 @@ impl ResumableSessions {
             detached: Mutex::default(),
             closed: Notify::new(),
             reply_bytes: AtomicUsize::new(0),
+            moves: Semaphore::new(MOVES_MAX),
             detached_now: gauge!("switchboard_detached_sessions"),
             resumed: outcome("resumed"),
             ended: outcome("ended"),
+            moved: outcome("moved"),
             full: outcome("full"),
             options,
         })

@@ -7,13 +7,13 @@ use std::time::Duration;
 use metrics::counter;
 use switchboard_event::{ProjectId, Protocol, UserId};
 use switchboard_hub::Session;
-use switchboard_ws::CloseCode;
+use switchboard_ws::close::{CloseCode, close_frame};
 
 use super::detached::Detached;
 use super::sessions::state_of;
 use crate::node::Node;
 use crate::node::connection_state::{ConnectionState, is_closed};
-use crate::node::resume::end_detached;
+use crate::node::resume::{MOVED, end_detached};
 
 /// How long to wait until the previous connection, which the client has given up, has ended here.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,6 +35,15 @@ pub(crate) enum ResumeError {
     Token,
     /// A hook refused it.
     Refused,
+    /// It belongs to another node, which does not answer, or its protocol's sessions stay on their node.
+    Elsewhere,
+}
+
+/// The connection that takes a session over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taker {
+    ThisNode,
+    OtherNode,
 }
 
 impl ResumeError {
@@ -47,7 +56,15 @@ impl ResumeError {
             ResumeError::Foreign => "foreign",
             ResumeError::Token => "token",
             ResumeError::Refused => "refused",
+            ResumeError::Elsewhere => "elsewhere",
         }
+    }
+
+    /// The error with a label, as another node answers it.
+    pub(super) fn of_label(label: &str) -> Self {
+        use ResumeError::{Expired, Foreign, Forged, Off, Refused, Token, Used};
+        let errors = [Off, Forged, Expired, Used, Foreign, Token, Refused];
+        errors.into_iter().find(|error| error.label() == label).unwrap_or(ResumeError::Elsewhere)
     }
 
     pub(crate) fn count(self) {
@@ -86,11 +103,14 @@ pub(crate) fn find(
 
 /// Uses the ticket up and takes the session. If the previous connection is still open here, it is aborted first. Of
 /// several callers one succeeds.
-pub(crate) async fn take_over(node: &Node, claim: Claim) -> Result<Detached, ResumeError> {
+pub(crate) async fn take_over(node: &Node, claim: Claim, taker: Taker) -> Result<Detached, ResumeError> {
     let Claim { session, epoch, user } = claim;
     let (sessions, state) = (node.resumable().ok_or(ResumeError::Off)?, state_of(&session));
     if !state.claim(epoch) {
         return Err(ResumeError::Used);
+    }
+    if taker == Taker::OtherNode {
+        state.set_moving();
     }
     let handover = async {
         loop {
@@ -101,8 +121,7 @@ pub(crate) async fn take_over(node: &Node, claim: Claim) -> Result<Detached, Res
             if ConnectionState::of(&session).is_disconnected.load(Ordering::Relaxed) {
                 return Err(ResumeError::Expired);
             }
-            ConnectionState::of(&session).record_close_code(CloseCode::ABNORMAL);
-            session.outbox.abort();
+            end_connection(node, &session, taker);
             changed.await;
         }
     };
@@ -114,6 +133,19 @@ pub(crate) async fn take_over(node: &Node, claim: Claim) -> Result<Detached, Res
     }
     sessions.resumed.increment(1);
     Ok(detached)
+}
+
+/// Ends the previous connection. A client that moves because this node goes away still reads from it; every other client
+/// has given it up.
+fn end_connection(node: &Node, session: &Arc<Session>, taker: Taker) {
+    let is_leaving = node.drain.is_under_way() || node.is_stopping.load(Ordering::Relaxed);
+    if taker == Taker::OtherNode && is_leaving {
+        ConnectionState::of(session).record_close_code(CloseCode::RESTART);
+        node.hub().close(session, close_frame(CloseCode::RESTART, MOVED));
+    } else {
+        ConnectionState::of(session).record_close_code(CloseCode::ABNORMAL);
+        session.outbox.abort();
+    }
 }
 
 /// Returns true if the session is being closed, for another reason than that its connection broke.
