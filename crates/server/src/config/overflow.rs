@@ -76,14 +76,14 @@ mod tests {
     fn a_wrong_overflow_policy_is_reported_with_its_key() {
         let error = |set: &str| with(&[set]).unwrap_err().to_string();
         for (set, expected) in [
-            (r#"overflow.rooms.chat.policy="newest""#, "newest"),
+            ("overflow.rooms.chat.policy=newest", "newest"),
             ("overflow.rooms.chat.policy=7", "overflow.rooms.chat"),
             ("overflow.rooms.chat.colour=1", "colour"),
-            (r#"overflow.room.chat.policy="live""#, "overflow.room"),
+            ("overflow.room.chat.policy=live", "overflow.room"),
         ] {
             assert!(error(set).contains(expected), "{set}: {}", error(set));
         }
-        let config = with(&[r#"overflow.rooms.cursors.policy="latest""#]).unwrap();
+        let config = with(&["overflow.rooms.cursors.policy=latest"]).unwrap();
         assert_eq!(config.overflow.rooms["cursors"].policy, RoomPolicy::Latest);
         let room = RoomOverflow { policy: RoomPolicy::Oldest };
         let overflow = Overflow { rooms: [("a*b".to_owned(), room)].into() };
