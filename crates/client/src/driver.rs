@@ -51,7 +51,7 @@ const OLD_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 enum Exchanged {
     Disconnected(Disconnect),
     /// Another connection replaces it.
-    Moved(Moved),
+    Moved(Box<Moved>),
 }
 
 /// The task's state.
@@ -86,7 +86,7 @@ impl Driver {
             let disconnect = match self.exchange(&mut socket, token.take()).await {
                 Exchanged::Disconnected(disconnect) => disconnect,
                 Exchanged::Moved(moved) => {
-                    (socket, token) = self.adopt(socket, moved).await;
+                    (socket, token) = self.adopt(socket, *moved).await;
                     continue;
                 }
             };
@@ -144,7 +144,7 @@ impl Driver {
                     let rest = self.reader.read(&mut stream, &overhead);
                     let _ = tokio::time::timeout(OLD_CONNECTION_TIMEOUT, rest).await;
                 }
-                return Exchanged::Moved(moved);
+                return Exchanged::Moved(Box::new(moved));
             }
             never = self.renewal.run(token) => match never {},
         };
@@ -157,7 +157,7 @@ impl Driver {
                 std::future::pending::<()>().await
             };
             tokio::select! {
-                Ok(moved) = moved => return Exchanged::Moved(moved),
+                Ok(moved) = moved => return Exchanged::Moved(Box::new(moved)),
                 () = answered => {}
                 else => {}
             }

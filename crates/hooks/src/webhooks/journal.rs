@@ -110,7 +110,7 @@ impl Journal {
             let Err(error) = result else { continue };
             limited!(
                 WARN,
-                path = printable(&self.file.path().display()),
+                path = printable(self.file.path().display()),
                 error = printable_error(&error),
                 "webhook file cannot be written; a crash loses new reports, and it is tried again every second"
             );

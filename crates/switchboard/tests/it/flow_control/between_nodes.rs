@@ -2,7 +2,6 @@
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use switchboard::backplane::{
     Bus, Content, IfUnreached, LocalBus, NodeId, OnCounted, Publication, PublishError, Receiver,
@@ -143,7 +142,7 @@ async fn a_node_that_does_not_answer_delays_a_sender_once() {
     let one = TestServer::start(app().with_limits(limits()).with_bus(Arc::new(one))).await;
     let far = TestServer::start(app().with_limits(limits()).with_bus(two.clone())).await;
     let _member = far.peer().await;
-    let started = Instant::now();
+    let started = tokio::time::Instant::now();
     burst(one.peer().await).await.unwrap().quiet().await;
     assert!(started.elapsed() >= stall_max, "the node is waited for");
     let marks = two.muted.load(Ordering::Relaxed) as u32;
