@@ -137,6 +137,9 @@ pub(crate) fn leave(node: &Node, session: &Arc<Session>, target: &Target) -> boo
 pub(crate) fn set_claim(node: &Arc<Node>, session: &Arc<Session>, claim: Option<Arc<Rights>>, reason: Lost) {
     let state = ConnectionState::of(session);
     if claim.is_none() && state.grants().is_none() {
+        if reason.ends_login() {
+            node.rights_changed(session, &[], reason);
+        }
         return;
     }
     let left = state.grants_or_new().replace_claim(&node.access, node.hub(), session, claim);

@@ -80,6 +80,19 @@ async fn a_revoked_token_is_refused_and_its_sockets_lose_it_on_every_node() {
 }
 
 #[tokio::test]
+async fn a_client_without_rooms_learns_that_its_login_has_ended() {
+    let without_claim = async |token: String| verify(token).await.map(|id| Identity { rights: None, ..id });
+    for app in [App::new().with_verifier(verify), App::new().with_verifier(without_claim)] {
+        let server = TestServer::start(app).await;
+        let mut peer = Peer::connect(&server.url("/?sb=1")).await;
+        assert_eq!(show(&mut peer, "ann:a").await, json!({ "user": "ann" }));
+        server.app.revoke(Revoke::token("a").unwrap()).await.unwrap();
+        let left = json!({ "rooms": [], "tags": [], "reason": "revoked" });
+        assert_eq!(peer.next_event().await, ("@left".into(), left));
+    }
+}
+
+#[tokio::test]
 async fn tokens_of_a_user_are_revoked_if_they_were_issued_before_the_time() {
     let [one, two] = two_nodes().await;
     let mut old = log_in(&two, "ann::99").await;

@@ -22,6 +22,11 @@ pub(crate) enum Lost {
 }
 
 impl Lost {
+    /// Returns true if the client is logged out, too.
+    pub(crate) fn ends_login(self) -> bool {
+        matches!(self, Lost::Expired | Lost::Revoked)
+    }
+
     /// The word for clients and metrics.
     pub(crate) fn label(self) -> &'static str {
         match self {

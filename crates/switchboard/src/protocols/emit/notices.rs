@@ -37,9 +37,9 @@ pub(super) fn notify_exceeded(socket: &Socket, event: &Name, ack: Option<&Payloa
     }
 }
 
-/// Tells the client which rooms and tags it has left, because it has lost rights.
+/// Tells the client that its login has ended, and which rooms and tags it has left because it has lost rights.
 pub(super) fn notify_left(node: &Node, session: &Arc<Session>, left: &[Target], reason: Lost) {
-    if left.is_empty() {
+    if left.is_empty() && !reason.ends_login() {
         return;
     }
     let names = |is_room: bool| -> Vec<String> {
