@@ -38,7 +38,7 @@ const CODES: &[(CloseCode, &str, &str)] = &[
     (CloseCode::INVALID_PAYLOAD, "A text message was not valid UTF-8.", "after the client is corrected"),
     (
         CloseCode::POLICY,
-        "The client exceeded `limits.messages_per_s`, `limits.bytes_per_s` or `limits.message_timeout_ms`; the reason names the limit. For a Mesa \
+        "The client exceeded `limits.messages_per_s`, `limits.bytes_per_s` or `limits.message_timeout_ms`, or a rule of `limits.rules` that closes; the reason names the limit. For a Mesa \
          client also: its token was refused, or a required token is missing. For a Koji client also: it has no right to \
          join the shard, or has lost it; the reason names the shard or the token.",
         "later and slower; with another token",
