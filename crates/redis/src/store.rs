@@ -15,6 +15,7 @@ mod writer;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, cmd};
@@ -23,7 +24,7 @@ use switchboard_backplane::{
 };
 use switchboard_event::{ProjectId, RoomName, ShardName, SocketId, Target, UserId};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::connection::{Connected, RedisConnection};
 use crate::context::Context;
@@ -49,6 +50,9 @@ pub struct RedisStore {
 /// Maximum number of names in one reply of Redis.
 const PAGE_MAX: usize = 10_000;
 
+/// How long a sweep waits after the start for the reporter of webhooks.
+const REPORTER_TIMEOUT: Duration = Duration::from_secs(10);
+
 impl RedisStore {
     /// `first` is a connection with a lease that was claimed over it.
     pub(crate) fn start(
@@ -65,6 +69,7 @@ impl RedisStore {
             changes: ChangeQueue::new(context.options.changes_bytes_max),
             seats: LocalSeats::default(),
             swept_clients: OnceLock::new(),
+            reporter_expected_until: Instant::now() + REPORTER_TIMEOUT,
             // The first connection works: the lease was claimed over it.
             state: watch::Sender::new(StoreState {
                 connection: connected.as_ref().map(|connected| connected.connection.clone()),

@@ -188,6 +188,30 @@ fn now() -> Instant {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_clients_of_a_killed_node_are_reported_by_one_that_starts_after_its_lease() {
+    const LEASE_MS: u64 = 1000;
+    let redis = RedisServer::start().await;
+    let (url, calls) = backend("200 OK");
+    let lease = format!("node.lease_ms={LEASE_MS}");
+    let settings = [format!("redis={}", redis.url()), endpoint(&url, r#""connected","disconnected""#), lease];
+    let settings = settings.each_ref().map(String::as_str);
+    let (killed, address) = api(&settings);
+    let _peer = killed.peer().await;
+    let connected = sockets_of(&calls, "connected", 1);
+    let key = format!("Bearer {KEY}");
+    until("the store has the socket", async || {
+        let answer = send(&address, "GET", "/api/v1/info", &[("Authorization", &key)], "");
+        answer.is_some_and(|answer| answer.body["sockets"] == 1)
+    })
+    .await;
+    killed.signal("-KILL");
+    // No node is there to notice when the lease expires.
+    tokio::time::sleep(Duration::from_millis(LEASE_MS + 500)).await;
+    let _next = api(&settings);
+    assert_eq!(sockets_of(&calls, "disconnected", 1), connected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "slow: a whole lease of the default length"]
 async fn a_thousand_clients_of_a_killed_node_are_reported_once_within_its_lease_and_two_seconds() {
     const CLIENTS: usize = 1000;

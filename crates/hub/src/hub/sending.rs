@@ -28,7 +28,11 @@ impl Hub {
     }
 
     /// The policy that a rule sets for a live message to exactly one room.
-    pub(super) fn policy_of_room(&self, audience: &Audience, policy: &OverflowPolicy) -> Option<&OverflowPolicy> {
+    pub(super) fn policy_of_room(
+        &self,
+        audience: &Audience,
+        policy: &OverflowPolicy,
+    ) -> Option<&OverflowPolicy> {
         match &*audience.to {
             [Target::Room(room)] if *policy == OverflowPolicy::Live && !self.overflow_rules.is_empty() => {
                 self.overflow_rules.of(room)

@@ -6,6 +6,7 @@ use redis::RedisResult;
 use switchboard_backplane::LocalMembers;
 use switchboard_event::{ProjectId, ShardName, SocketId};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::changes::{Change, ChangeQueue};
 use super::lease::Leases;
@@ -23,6 +24,8 @@ pub(super) struct StoreShared {
     pub(super) changes: ChangeQueue,
     pub(super) seats: LocalSeats,
     pub(super) swept_clients: OnceLock<SweptClients>,
+    /// Until then a sweep waits for the reporter above, which the program sets soon after it has connected.
+    pub(super) reporter_expected_until: Instant,
     pub(super) state: watch::Sender<StoreState>,
 }
 
@@ -49,15 +52,20 @@ impl StoreShared {
         self.local.get()?.upgrade()
     }
 
-    /// Removes the entries of an expired lease, after the reports of its clients. Returns false if another node does.
+    /// Removes the entries of an expired lease, after the reports of its clients. Returns false if another node does, or if
+    /// nobody can report them yet.
     pub(super) async fn sweep(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<bool> {
-        if let Some(clients) = self.swept_clients.get()
-            && !clients.report(connection, lease).await?
-        {
-            return Ok(false);
+        match self.swept_clients.get() {
+            Some(clients) if !clients.report(connection, lease).await? => return Ok(false),
+            None if self.expects_reporter() => return Ok(false),
+            Some(_) | None => {}
         }
         self.leases.sweep(connection, lease).await?;
         Ok(true)
+    }
+
+    fn expects_reporter(&self) -> bool {
+        self.context.options.webhooks.is_some() && Instant::now() < self.reporter_expected_until
     }
 
     /// Returns true if the project's presence is copied for original servers.

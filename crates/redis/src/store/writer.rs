@@ -80,7 +80,7 @@ impl StoreWriter {
         let Some(lease) = leases.claim(connection, self.shared.context.node).await? else {
             // Most likely an earlier claim of this node succeeded, and its reply was lost.
             for expired in leases.renew(connection, "").await?.expired {
-                leases.sweep(connection, &expired).await?;
+                self.shared.sweep(connection, &expired).await?;
             }
             return Err(WriteError::Redis(io::Error::other("the id of this node is taken").into()));
         };
