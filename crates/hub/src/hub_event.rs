@@ -29,7 +29,7 @@ pub enum HubEvent {
         /// How far it is on its way.
         stage: Stage,
     },
-    /// A publication with another content than [`Content::Event`].
+    /// A publication with another content than [`Content::Event`](switchboard_backplane::Content::Event).
     Publication(Publication),
     /// A room has its first member on this node, and its history may lose publications.
     RoomBegins {

@@ -15,6 +15,7 @@ mod redirect;
 mod reload;
 mod service_manager;
 mod signals;
+mod unread_body;
 mod webhooks;
 
 use std::sync::Arc;
@@ -176,7 +177,7 @@ impl Server {
         let hooks = webhooks.cloned();
         let api = api::routes(app.clone(), store, keys.clone(), reload_handle, hooks, window, body_max);
         let hosts = SharedHosts::new(&config);
-        let api = host_check::guard(api, &hosts.api);
+        let api = unread_body::discard(host_check::guard(api, &hosts.api));
         let pages = match mode {
             Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
             Mode::Demo => assets::demo().merge(front::demo(&config, listeners.clients_address(&config))),
