@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use switchboard_backplane::{Content, IfUnreached, Publication, PublishError, Receiver};
 use switchboard_event::{
-    Audience, Event, MessageNumber, OverflowPolicy, Parcel, Position, ProjectId, RoomName, Target, UserId,
+    Audience, Event, MessageNumber, OverflowPolicy, Parcel, Position, ProjectId, RoomName, Target,
 };
 
 use super::{Hub, Scope};
@@ -18,7 +18,7 @@ use crate::session::Session;
 
 impl Hub {
     /// Delivers to the sockets of this node and, unless the scope forbids it, publishes to the other nodes. The
-    /// result covers this node. A message that is lost is counted in [`HubStats`].
+    /// result covers this node. A message that is lost is counted in [`HubStats`](crate::HubStats).
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
         if let Some(policy) = self.policy_of_room(audience, &parcel.policy) {
             let parcel = Parcel::new(parcel.event.clone(), policy.clone());
