@@ -18,7 +18,7 @@ use crate::{driver, encode};
 /// A connection to a server. Clones share it; dropping the last one closes it as [`close`](Self::close) does.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     /// Starts the close time-out at once, ahead of the frames that wait to be sent.
     closing: watch::Sender<bool>,

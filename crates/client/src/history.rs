@@ -31,6 +31,8 @@ pub enum HistoryPart {
 #[derive(Debug, Clone, Deserialize)]
 #[non_exhaustive]
 pub struct History {
+    /// The name of the room, with its `#`.
+    pub room: String,
     /// The version of the history.
     pub epoch: String,
     /// The offset of the latest message of the room; 0 if it has none yet.
@@ -81,17 +83,24 @@ impl Client {
     /// Reads at most `limit` messages, up to 1,000, that a room keeps. The answer may have fewer, if they are large. The error
     /// is [`Refused`](RequestError::Refused) with the code `no_history` if the room keeps none, and with `forbidden` if
     /// this client may not read them.
+    ///
+    /// A member that reads the latest messages, and is cut off before another one arrives, recovers what it missed.
     pub async fn history(
         &self,
         room: &str,
         part: HistoryPart,
         limit: usize,
     ) -> Result<History, RequestError> {
+        let is_latest = part == HistoryPart::Latest;
         let (before, after) = match part {
             HistoryPart::Latest => (None, None),
             HistoryPart::Before(position) => (Some(position), None),
             HistoryPart::After(position) => (None, Some(position)),
         };
-        self.request("@history", &Query { room, before, after, limit }).await
+        let history: History = self.request("@history", &Query { room, before, after, limit }).await?;
+        if is_latest {
+            self.shared.session.has_read(&history.room, &history.epoch, history.top);
+        }
+        Ok(history)
     }
 }

@@ -24,6 +24,8 @@ struct State {
     lost: Option<Instant>,
     /// The last known position of each room with a history.
     positions: HashMap<String, Position>,
+    /// The end of the history of rooms that the program has read, for those of which no message has arrived.
+    read: HashMap<String, Position>,
 }
 
 /// A place in the history of a room.
@@ -61,6 +63,9 @@ struct Positioned {
     position: Position,
 }
 
+/// Most rooms whose position is remembered because the program has read their history.
+const READ_MAX: usize = 1000;
+
 /// A server writes the position before the data, within this many bytes: names have at most 256.
 const POSITION_WITHIN: usize = 4096;
 
@@ -83,8 +88,9 @@ impl Session {
         let Ok(Offer { ticket, seconds, resumed }) = data.to() else { return false };
         let mut state = self.state();
         // A new session is in no room.
-        let positions = if resumed { std::mem::take(&mut state.positions) } else { HashMap::new() };
-        *state = State { ticket, keep: Duration::from_secs(seconds), lost: None, positions };
+        let State { positions, read, .. } = std::mem::take(&mut *state);
+        let (positions, read) = if resumed { (positions, read) } else { Default::default() };
+        *state = State { ticket, keep: Duration::from_secs(seconds), lost: None, positions, read };
         resumed
     }
 
@@ -106,6 +112,14 @@ impl Session {
         if is_other_epoch { Arrival::NewEpoch(room) } else { Arrival::New }
     }
 
+    /// The program has read the latest messages of a room, up to this offset: a resume continues behind them.
+    pub(crate) fn has_read(&self, room: &str, epoch: &str, offset: u64) {
+        let mut state = self.state();
+        if state.ticket.is_some() && state.read.len() < READ_MAX {
+            state.read.insert(room.to_owned(), Position { epoch: epoch.to_owned(), offset });
+        }
+    }
+
     /// Takes the data of `@recovered`: where the history of a room that was not recovered ends.
     pub(crate) fn recovered(&self, data: &Payload) {
         let Ok(Recovered { rooms }) = data.to() else { return };
@@ -115,7 +129,10 @@ impl Session {
 
     /// The message that shows the positions, which is the first after a resume.
     pub(crate) fn resume_message(&self) -> String {
-        json!({ "event": "@resume", "data": self.state().positions }).to_string()
+        let state = self.state();
+        let mut rooms: HashMap<&String, &Position> = state.read.iter().collect();
+        rooms.extend(&state.positions);
+        json!({ "event": "@resume", "data": rooms }).to_string()
     }
 
     /// The connection is lost: from now on the server keeps the session for a while.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard::{App, Data, HistoryLimits, Reply, Request, Resuming, Socket};
-use switchboard_client::{Client, EmitError, Options, RequestError};
+use switchboard_client::{Client, EmitError, HistoryPart, Options, RequestError};
 use switchboard_testkit::{Forwarder, soon};
 
 use crate::{drop_me, listen_to, next, start};
@@ -131,6 +131,23 @@ async fn an_idempotent_request_is_sent_again_after_a_reconnect_and_others_fail()
     assert!(matches!(once, Err(RequestError::Disconnected)), "{once:?}");
     assert_eq!(called.recv().await.unwrap(), "again");
     assert!(called.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_member_that_has_read_the_history_recovers_also_if_no_message_has_arrived() {
+    let app = App::new()
+        .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
+        .with_room_history("r", HistoryLimits::default())
+        .with_resume(Resuming::default());
+    let (client, network, app) = connect_through(app, Options::default()).await;
+    let (mut recovered, mut news) = (listen_to(&client, "@recovered"), listen_to(&client, "news"));
+    app.to("#r").emit("news", &1).unwrap();
+    assert!(client.request::<bool>("/join", &()).await.unwrap());
+    assert_eq!(client.history("r", HistoryPart::Latest, 10).await.unwrap().top, 1);
+    network.cut();
+    app.to("#r").emit("news", &2).unwrap();
+    assert_eq!(next(&mut recovered).await["rooms"]["#r"], json!({ "recovered": true, "count": 1 }));
+    assert_eq!(next(&mut news).await, 2);
 }
 
 #[tokio::test]

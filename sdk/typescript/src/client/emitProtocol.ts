@@ -117,7 +117,9 @@ export class EmitProtocol {
     checkOptions(options, historyOptions());
     check("the room", room, STRING);
     const { before, after, limit, ...call } = options ?? {};
-    return this.request(HISTORY, { room, before, after, limit }, call) as Promise<RoomHistory>;
+    const history = (await this.request(HISTORY, { room, before, after, limit }, call)) as RoomHistory;
+    if (!before && !after) this.#session.hasRead(history.room, { epoch: history.epoch, offset: history.top });
+    return history;
   }
 
   request(event: string, data: unknown, options: RequestOptions | undefined): Promise<unknown> {

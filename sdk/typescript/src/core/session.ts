@@ -7,6 +7,9 @@ import { isObject, type JsonObject } from "./json.js";
 /** The subprotocol of a client that shows a ticket; the server selects it and answers with `@session`. */
 const SUBPROTOCOL = "switchboard";
 
+/** Most rooms whose position is remembered because the page has read their history. */
+const READ_MAX = 1000;
+
 /** A place in the history of a room. */
 export interface Position {
   /** The version of the history. It changes whenever messages may have been lost. */
@@ -51,6 +54,8 @@ export type RoomRecovery =
 export class Session {
   /** The last known position of each room with a history. */
   #positions = new Map<unknown, Position>();
+  /** The end of the history of rooms that the page has read, for those of which no message has arrived. */
+  #read = new Map<unknown, Position>();
   #ticket: unknown;
   /** How long the server keeps the session without a connection, in ms. */
   #keepMs = 0;
@@ -66,7 +71,7 @@ export class Session {
     this.#lostAt = undefined;
     this.isAwaited = false;
     // A new session is in no room.
-    if (!resumed) this.#positions.clear();
+    if (!resumed) for (const positions of [this.#positions, this.#read]) positions.clear();
     return resumed === true;
   }
 
@@ -91,9 +96,14 @@ export class Session {
     }
   }
 
+  /** The page has read the latest messages of a room: a resume continues behind them. */
+  hasRead(room: string, position: Position): void {
+    if (this.#read.size < READ_MAX) this.#read.set(room, position);
+  }
+
   /** The positions, by room. */
   positions(): object {
-    return Object.fromEntries(this.#positions);
+    return Object.fromEntries([...this.#read, ...this.#positions]);
   }
 
   /** The connection is lost, or an attempt has failed. */

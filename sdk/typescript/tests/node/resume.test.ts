@@ -174,6 +174,27 @@ test("missed messages of rooms with history are received once and in order, and 
   }
 });
 
+test("a member that has read the history recovers also if no message has arrived", async () => {
+  const own = await startServer({ settings: ['history.rooms={"chat-*" = {}}'] });
+  closing.push(() => own.stop());
+  const { client, network } = await connected({}, own.port);
+  const other = await EmitClient.connect(own.url, { WebSocket });
+  closing.push(() => other.close());
+  const recoveries = new ReceiveQueue<SystemEvents["@recovered"]>();
+  client.on("@recovered", recoveries.put);
+  const texts: string[] = [];
+  client.on("message", ({ text }: { text: string }) => texts.push(text));
+  await other.request("/join", { room: "chat-1", username: "Ben" });
+  await client.request("/join", { room: "chat-1", username: "Ann" });
+  await client.history("chat-1");
+  network.cut();
+  other.emit("/message", { room: "chat-1", text: "missed" });
+  await other.request("/ping");
+  const { rooms } = await recoveries.next();
+  expect(rooms["#chat-1"]).toEqual({ recovered: true, count: 1 });
+  expect(texts).toEqual(["missed"]);
+});
+
 test("a member of a shard keeps its client id, and the others see no change", async () => {
   const own = await startServer({ settings: ['history.rooms={"kept" = {}}'] });
   closing.push(() => own.stop());
