@@ -82,7 +82,7 @@ impl Protocol {
         })
     }
 
-    /// A message to a room, whose name the data also contains.
+    /// A message to a room. The data contains the name of the room, too.
     pub(crate) fn message(self, room: &str, data: &str) -> String {
         match self {
             Protocol::Emit => format!(r#"{{"event":"/message","data":{data}}}"#),

@@ -44,7 +44,7 @@ pub(crate) async fn start(
     Ok((shared, sender))
 }
 
-/// How long a client reads from a connection whose session another connection has taken over.
+/// How long a client reads from its old connection after another one has taken the session over.
 const OLD_CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How the exchange on a connection ended.

@@ -63,7 +63,7 @@ struct Positioned {
     position: Position,
 }
 
-/// Most rooms whose position is remembered because the program has read their history.
+/// Maximum number of rooms with a position that comes from a read of their history.
 const READ_MAX: usize = 1000;
 
 /// A server writes the position before the data, within this many bytes: names have at most 256.

@@ -54,7 +54,7 @@ pub fn for_each_member<'a, V: Deserialize<'a>>(
     // Checked once, or serde_json would check each member again.
     match std::str::from_utf8(json) {
         Ok(text) => read(serde_json::Deserializer::from_str(text), visit),
-        // Fails too, and says where.
+        // Fails too, and its error has the place.
         Err(_) => read(serde_json::Deserializer::from_slice(json), visit),
     }
 }

@@ -1,8 +1,8 @@
-//! What becomes of a message at a receiver whose outbox is full.
+//! How a message is treated at a receiver with a full outbox.
 
 use crate::Name;
 
-/// What becomes of a message at a receiver whose outbox is full.
+/// How a message is treated at a receiver with a full outbox.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OverflowPolicy {

@@ -1,4 +1,4 @@
-//! What a hub reports to its owner.
+//! The events that a hub reports to its owner.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The file of webhooks on a node without Redis: what a killed server had not delivered, its next start delivers.
+//! The file of webhooks on a node without Redis: the next start delivers the reports that a killed server had not delivered.
 
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::Receiver;

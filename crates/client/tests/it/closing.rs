@@ -66,7 +66,7 @@ async fn close_waits_for_unsent_frames_and_the_close_frame_of_the_server() {
     }
 }
 
-/// A client whose buffers are full because the server has stopped reading. The clock is paused from then on.
+/// A client with full buffers, because the server has stopped reading. The clock is paused from then on.
 async fn stuck_client() -> Client {
     let url = scripted(async |peer| {
         let _open = peer;

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use switchboard_backplane::RoomMessage;
 use switchboard_event::{Event, SocketId, Target};
 
-/// Most exceptions that are written. A message with more is kept in memory only; nobody sends such.
+/// Most exceptions that are written. A message with more is kept in memory only.
 const EXCEPTIONS_MAX: usize = u16::MAX as usize;
 
 pub(super) fn encode(message: &RoomMessage<'_>) -> Vec<u8> {

@@ -14,7 +14,7 @@ pub(super) struct RoomIndex {
     pub(super) age_max_ms: u64,
     /// Oldest first.
     entries: VecDeque<Entry>,
-    /// What counts towards the bound of the room.
+    /// Bytes that count towards the bound of the room.
     size: u64,
     /// Bytes in the file.
     bytes: usize,

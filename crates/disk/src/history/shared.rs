@@ -1,4 +1,4 @@
-//! What the history and its writer share.
+//! State that the history and its writer share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -8,7 +8,7 @@ use switchboard_event::{Position, ProjectId, RoomName};
 /// A room in a project.
 pub(super) type RoomKey = (ProjectId, RoomName);
 
-/// What the history and its writer share.
+/// State that the history and its writer share.
 pub(super) struct Shared {
     pub(super) memory: MemoryHistory,
     is_down: AtomicBool,
@@ -22,7 +22,7 @@ pub(super) struct Shared {
 pub(super) enum Job {
     Append(AppendJob),
     Clear(RoomKey),
-    /// Removes what has expired.
+    /// Removes expired messages.
     Sweep,
 }
 
@@ -32,7 +32,7 @@ pub(super) struct AppendJob {
     pub(super) position: Position,
     pub(super) time_ms: u64,
     pub(super) limits: HistoryLimits,
-    /// What counts towards the bound of the room.
+    /// Bytes that count towards the bound of the room.
     pub(super) size: u64,
     pub(super) record: Vec<u8>,
 }

@@ -25,7 +25,7 @@ const STOPPED: &str = "stopped";
 /// An open file.
 pub(super) struct HistoryFile(Database);
 
-/// What a file holds at the start.
+/// The content of a file at the start.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) rooms: Vec<StoredRoom>,

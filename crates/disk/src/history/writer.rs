@@ -1,4 +1,4 @@
-//! The thread that writes the history: each transaction has what was queued during the one before.
+//! The thread that writes the history: each transaction has the jobs that were queued during the one before.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -32,14 +32,14 @@ pub(super) struct Writer {
     rooms: HashMap<RoomKey, RoomIndex>,
 }
 
-/// What a batch of jobs has changed.
+/// The changes of a batch of jobs.
 #[derive(Default)]
 struct Changes {
     rooms: HashSet<RoomKey>,
 }
 
 impl Writer {
-    /// Fills the memory with what the file holds.
+    /// Fills the memory from the file.
     pub(super) fn new(
         path: &Path,
         file: HistoryFile,
@@ -173,7 +173,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes what has expired.
+    /// Removes expired messages.
     fn sweep(&mut self, tables: &Tables<'_>, changes: &mut Changes) -> Result<(), redb::Error> {
         let now_ms = (self.clock)();
         let mut emptied = Vec::new();

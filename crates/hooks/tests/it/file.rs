@@ -1,4 +1,4 @@
-//! Webhooks of a node without Redis whose queues are also in a file.
+//! Webhooks of a node without Redis that copies their queues to a file.
 
 use std::time::Duration;
 

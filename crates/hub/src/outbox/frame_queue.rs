@@ -40,7 +40,7 @@ struct Rest {
     sent: usize,
     /// The waiting frame of each slot.
     latest: [Option<Latest>; Slot::COUNT],
-    /// What may be dropped, and what was lost. Kept while it is in use, even if there are no frames.
+    /// The droppable frames and the losses. Kept while it is in use, even if there are no frames.
     overflow: Option<Box<Overflow>>,
 }
 
@@ -138,7 +138,7 @@ impl FrameQueue {
         Some(mark)
     }
 
-    /// What may be dropped, and what was lost.
+    /// The droppable frames and the losses.
     pub(super) fn overflow(&mut self) -> Option<&mut Overflow> {
         self.rest.as_mut()?.overflow.as_deref_mut()
     }

@@ -23,7 +23,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// The bound of an outbox, and what happens there.
+/// The bound of an outbox, and the counters of losses there.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound<'a> {
     pub(crate) bytes_max: usize,

@@ -1,4 +1,4 @@
-//! What an outbox does at its bound, by the [policy](OverflowPolicy) of the message.
+//! The behaviour of an outbox at its bound, by the [policy](OverflowPolicy) of the message.
 //!
 //! Losses are remembered until the receiver has been notified. A live message that is in the history of its room is not
 //! lost: the receiver then *lags* in that room. Further messages of the room are not queued; the owner of the hub reads them
@@ -25,7 +25,7 @@ impl State {
         Key::of(message).is_some_and(|key| self.queue.replace(&key, frame, bytes_max.saturating_sub(pending)))
     }
 
-    /// Makes room at the bound for a frame, or decides what becomes of it. `None` if it can be queued.
+    /// Makes room at the bound for a frame. Returns `None` if it can be queued, and otherwise its outcome.
     pub(super) fn at_bound(
         &mut self,
         frame: &Bytes,

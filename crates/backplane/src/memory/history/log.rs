@@ -102,7 +102,7 @@ impl Log {
         Position { epoch: self.epoch, offset: self.top }
     }
 
-    /// Takes the place of what the log holds.
+    /// Replaces the content of the log.
     pub(super) fn restore(
         &mut self,
         top: Position,
