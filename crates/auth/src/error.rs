@@ -48,7 +48,7 @@ pub enum TokenError {
     /// The claim `can` contains no valid rights.
     #[error("claim `can` is not valid")]
     Rights(#[from] RightsError),
-    /// The keys do not hold for the project of the socket.
+    /// No issuer accepts tokens for the project of the socket.
     #[error("no key for this project accepts the token")]
     Project,
     /// The key set could not be fetched, and none was fetched before.

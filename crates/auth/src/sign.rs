@@ -26,8 +26,8 @@ pub enum SignError {
     Sign(#[from] jsonwebtoken::errors::Error),
 }
 
-/// Signs a token with a secret (HS256) of at least [`SECRET_BYTES_MIN`]. It holds the user in `id`, the expiry in `exp` if a lifetime is given,
-/// and the additional `claims`.
+/// Signs a token with a secret (HS256) of at least [`SECRET_BYTES_MIN`]. The token has the user in `id`, the expiry in `exp` if a
+/// lifetime is given, and the additional `claims`.
 ///
 /// ```
 /// # use std::time::Duration;

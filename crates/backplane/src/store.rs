@@ -58,7 +58,8 @@ pub struct NodeLease {
 
 /// Holds presence and seats. Every implementation passes the same contract tests.
 pub trait Store: Send + Sync + 'static {
-    /// Called once, before any other method, with the membership of this node.
+    /// Called once, before any other method. The store reads the memberships of this node's sockets from `members` when it
+    /// has to write all of them again.
     fn start(&self, _members: Weak<dyn LocalMembers>) {}
 
     /// A socket joined a target; with [`Target::Everyone`] it connected. Queues and returns.

@@ -14,7 +14,8 @@ use crate::json::{self, DATA_DEPTH_MAX, Text};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Bytes);
 
-/// How many other bytes of a buffer a payload may keep in memory, unless it has more bytes itself.
+/// A payload that shares a buffer keeps the other bytes of the buffer in memory, too. It may keep this many, or as many as it
+/// has itself if that is more.
 const SLACK_MAX: usize = 1024;
 
 /// Why a value is not the data of an event, or data is not a value of the requested type.

@@ -18,13 +18,13 @@ use crate::{SocketId, Target};
 /// Most patterns of one set of rights.
 pub const PATTERNS_MAX: usize = 256;
 
-/// Longest pattern in bytes: a name of the most bytes, and its kind.
+/// Longest pattern in bytes: its kind, such as `shard:`, and the longest name.
 pub const PATTERN_BYTES_MAX: usize = crate::NAME_BYTES_MAX + 8;
 
 /// The beginning of the names of automatic shards.
 pub const AUTOMATIC_SHARD_PREFIX: &str = "shard-";
 
-/// What a right is about: the part of a pattern's text after its kind is the name here.
+/// What a right is about. Each variant stands for one kind of pattern and has the pattern's name, without its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Resource<'a> {

@@ -4,7 +4,7 @@ use crate::{RateStore, Spending};
 
 const HOUR_NS: u64 = 3_600_000_000_000;
 
-/// More than the calls of a test take.
+/// How much of a spending may be paid off between two calls of a test: more time than the calls take.
 const SLACK_NS: u64 = HOUR_NS / 4;
 
 async fn spend(store: &dyn RateStore, spendings: &[(&str, u64)]) -> Vec<u64> {
