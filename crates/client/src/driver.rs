@@ -127,7 +127,7 @@ impl Driver {
     /// Sends and receives concurrently until the connection ends. Neither direction waits for the other, because
     /// a server that writes before it reads would block both.
     async fn exchange(&mut self, socket: &mut Socket, token: Option<String>) -> Exchanged {
-        // A notice counts for its connection.
+        // A notice on the previous connection says nothing about this one.
         self.shared.notices.send_replace(None);
         let (holding, mut held) = watch::channel(false);
         let (shared, endpoint, reader) = (&self.shared, &*self.endpoint, &self.reader);
@@ -195,7 +195,8 @@ impl Driver {
         }
     }
 
-    /// Waits for the answer to a ticket, which precedes everything else, and shows the positions. Returns true if the session was resumed.
+    /// Waits for the answer to a ticket, which precedes everything else. If the session was resumed, sends the last positions that the
+    /// client knows, so that the server sends the missed messages, and returns true.
     async fn read_session(&self, socket: &mut Socket) -> bool {
         let answer = self.reader.read_session(socket);
         let answer = tokio::time::timeout(self.shared.options.connect_timeout, answer).await;

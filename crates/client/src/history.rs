@@ -84,7 +84,8 @@ impl Client {
     /// is [`Refused`](RequestError::Refused) with the code `no_history` if the room keeps none, and with `forbidden` if
     /// this client may not read them.
     ///
-    /// A member that reads the latest messages, and is cut off before another one arrives, recovers what it missed.
+    /// With [`HistoryPart::Latest`] the client also remembers [`top`](History::top) as its position in the room: if its
+    /// connection breaks before a further message arrives, a resume recovers from there.
     pub async fn history(
         &self,
         room: &str,

@@ -1,4 +1,4 @@
-//! The server's notice that it goes away.
+//! The notice of a server that it drains or stops, and that this client should move to another node.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ pub(crate) type Notices = watch::Sender<Option<Notice>>;
 /// When to move.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Notice {
+    /// When this client is to open its next connection. The server spreads the slots of its clients.
     pub(crate) slot: Instant,
     /// How long the server waits after the slot.
     pub(crate) grace: Duration,
