@@ -1,4 +1,4 @@
-//! The dispatcher: sends to Switchboard nodes or legacy servers, live or through inboxes.
+//! The dispatcher: sends to Switchboard nodes or original Mesa servers, live or through inboxes.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -92,7 +92,7 @@ impl Dispatcher {
         self.send(message, audience_of(recipients, excluding)?).await
     }
 
-    /// Sends to any audience: rooms, tags, users, sockets, or everyone, with any exceptions. The message is stored in
+    /// Sends to any audience: rooms, tags, users, sockets, or everyone, with any exclusions. The message is stored in
     /// inboxes if the options and the message enable `sync` and the audience consists of users.
     ///
     /// ```no_run
@@ -135,8 +135,8 @@ impl Dispatcher {
     }
 
     /// Closes the sockets of any audience. Each socket first sends its queued messages. A code that servers may not
-    /// send is left out, and the reason is truncated to 123 bytes. Legacy servers only close users or everyone, with
-    /// code 1000 and no reason, and ignore exceptions from everyone.
+    /// send is left out, and the reason is truncated to 123 bytes. Original servers only close users or everyone, with
+    /// code 1000 and no reason, and ignore exclusions from everyone.
     ///
     /// ```no_run
     /// # async fn example(dispatcher: switchboard_dispatcher::Dispatcher) -> Result<(), Box<dyn std::error::Error>> {
@@ -182,16 +182,16 @@ impl Dispatcher {
     }
 }
 
-/// An audience in the format of legacy servers.
+/// An audience in the format of original servers.
 struct LegacyAudience<'a> {
     /// Users without duplicates, or `*`.
     users: Vec<&'a str>,
-    /// The exceptions from `*`, which only Switchboard nodes apply.
+    /// The users excluded from `*`, which only Switchboard nodes apply.
     excluding: Vec<&'a str>,
 }
 
 fn audience_of(recipients: &[impl AsRef<str>], excluding: &[impl AsRef<str>]) -> Result<Audience, NameError> {
-    // As in the legacy implementation, `*` overrides all other recipients.
+    // As in the original implementation, `*` overrides all other recipients.
     let to = match recipients.iter().any(|id| id.as_ref() == EVERYONE) {
         true => vec![Target::Everyone],
         false => recipients.iter().map(|id| Target::user(id.as_ref())).collect::<Result<_, _>>()?,
@@ -200,7 +200,7 @@ fn audience_of(recipients: &[impl AsRef<str>], excluding: &[impl AsRef<str>]) ->
     Ok(Audience { to, except })
 }
 
-/// The users of an audience without its exceptions, or `None` if it has other targets.
+/// The users of an audience without the excluded ones, or `None` if it has other targets.
 fn users_of(audience: &Audience) -> Option<Vec<UserId>> {
     let all_users = |targets: &[Target]| -> Option<Vec<UserId>> {
         let user = |target: &Target| match target {
@@ -215,7 +215,7 @@ fn users_of(audience: &Audience) -> Option<Vec<UserId>> {
     Some(users)
 }
 
-/// Converts an audience of users, or of everyone, with users as exceptions.
+/// Converts an audience of users, or of everyone, which may exclude users.
 fn legacy_audience(audience: &Audience) -> Result<LegacyAudience<'_>, DispatchError> {
     let excluding = audience.except.iter().map(legacy_user).collect::<Result<Vec<&str>, _>>()?;
     if audience.to.contains(&Target::Everyone) {

@@ -37,10 +37,10 @@ pub enum DispatchError {
     /// Redis did not respond, or responded with an error. The message may have been sent or stored.
     #[error("Redis did not accept the message")]
     Redis(#[from] BackplaneError),
-    /// Legacy servers support users and everyone as targets, and users as exceptions.
+    /// Original servers support users and everyone as targets, and users as exclusions.
     #[error("legacy servers cannot send to {0}")]
     LegacyTarget(Target),
-    /// Legacy servers do not support other close codes and reasons.
+    /// Original servers do not support other close codes and reasons.
     #[error("legacy servers close with code 1000 and no reason")]
     LegacyClose,
 }

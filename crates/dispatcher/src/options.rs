@@ -15,13 +15,13 @@ use switchboard_redis::Options;
 /// ```
 #[derive(Debug, Clone)]
 pub struct DispatcherOptions {
-    /// The project, which Mesa calls namespace. Default `None`: the project `default`, and for legacy servers the
+    /// The project, which Mesa calls namespace. Default `None`: the project `default`, and for original servers the
     /// key names without a suffix.
     pub namespace: Option<String>,
     /// Whether messages to users are stored in their inboxes until they are acknowledged; default false. A message
     /// can [opt out](crate::Message::without_sync).
     pub sync: bool,
-    /// Publishes as the legacy Mesa Dispatcher does, for legacy Mesa servers and nodes bridged to them; default
+    /// Publishes as the original Mesa Dispatcher does, for original Mesa servers and nodes bridged to them; default
     /// false. Other nodes do not receive these messages. Not supported with Redis Cluster.
     pub legacy: bool,
     /// The Redis connection and the key prefix.
