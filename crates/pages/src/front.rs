@@ -3,13 +3,13 @@
 /// The page of `serve`.
 pub const SERVE: &str = include_str!("../front/serve.html");
 
-/// Sections of the page of `serve`.
+/// The section of the page of `serve` on rooms.
 pub const ROOMS: &str = include_str!("../front/rooms.html");
 /// The section on shards.
 pub const SHARDS: &str = include_str!("../front/shards.html");
 /// The section on users.
 pub const USERS: &str = include_str!("../front/users.html");
-/// How a token is made, and a message sent.
+/// The commands in the section on users, which make a token and send a message.
 pub const USER_COMMANDS: &str = include_str!("../front/user-commands.html");
 
 /// The page of the demo.
@@ -18,14 +18,14 @@ pub const DEMO: &str = include_str!("../front/demo.html");
 pub const DEMO_CARD: &str = include_str!("../front/demo-card.html");
 /// Why pages of the demo are missing.
 pub const DEMO_MISSING: &str = include_str!("../front/demo-missing.html");
-/// The address for phones.
+/// The address that phones open, if the demo accepts them.
 pub const DEMO_PHONE: &str = include_str!("../front/demo-phone.html");
-/// How phones get an address.
+/// The command that makes the demo accept phones, if it does not.
 pub const DEMO_NO_PHONE: &str = include_str!("../front/demo-no-phone.html");
 
-/// That a token is needed.
+/// The notice that a client needs a token.
 pub const TOKEN: &str = include_str!("../front/token.html");
-/// That a token is needed, and how it is made.
+/// The same notice, with the command that makes a token.
 pub const TOKEN_COMMAND: &str = include_str!("../front/token-command.html");
 
 /// The files of the pages by their paths, with their `Content-Type`.

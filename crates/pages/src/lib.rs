@@ -1,7 +1,8 @@
 //! The demo and example pages as files in the binary.
 //!
-//! The demo (`/chat/` and `/canvas/`) is plain JavaScript and always present, but its panel with frames is not. The examples (`/examples/`) are bundled by
-//! npm in the build script; if that is not possible, a page with the reason takes their place.
+//! The demo (`/chat/` and `/canvas/`) is plain JavaScript and always present. The build script bundles the examples (`/examples/`), and
+//! the panel with frames beside the chat, with npm; if that is not possible, the panel is missing, and a page with the reason takes the
+//! place of the examples.
 
 pub mod front;
 pub mod snippets;

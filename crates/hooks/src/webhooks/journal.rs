@@ -30,7 +30,7 @@ pub(crate) struct Journal {
 }
 
 struct State {
-    /// Not more than the reports in the queues and those in the file.
+    /// At most one change for each report that is in a queue or in the file, so the bounds of the queues bound it as well.
     changes: Changes,
     /// Bytes of the reports that are not written yet.
     bytes: usize,

@@ -86,7 +86,7 @@ impl LocalQueue {
         queue
     }
 
-    /// The lane of the sockets with a spread.
+    /// The lane of a socket, by its [`SocketId::spread`].
     fn lane(&self, spread: u64) -> &Lane {
         &self.lanes[spread as usize % LANES]
     }
