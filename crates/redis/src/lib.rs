@@ -234,7 +234,7 @@ impl Redis {
     /// that other nodes need not wait for its expiry. Each of the two steps is given up after 2 s. Call it when the
     /// node has no sockets any more.
     pub async fn leave(&self) {
-        // Most of them are the disconnects of its clients. Unsent reports are lost with the node.
+        // Most queued reports are the disconnects of this node's clients. Reports that are not sent are lost with the node.
         let reports_sent = async {
             for reports in self.reports.iter().chain(&self.webhooks) {
                 reports.settled().await;

@@ -116,7 +116,7 @@ impl Outbound {
     }
 }
 
-/// The way of a publication.
+/// The channels to which a publication goes, or the users whose nodes have to be looked up first.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
     /// One copy on each channel.

@@ -145,8 +145,8 @@ impl EmitServers {
         Ok(())
     }
 
-    /// Returns true if the socket is on a known Switchboard node. Another may be on an original one; the sockets of a
-    /// Switchboard node that joined after the last renewal are published to as well, and original nodes ignore them.
+    /// Returns true if the socket is on a known Switchboard node. If not, it is on an original node, or on a Switchboard node
+    /// that has started since the last renewal; original nodes ignore messages to sockets that they do not have.
     fn is_ours(&self, id: SocketId) -> bool {
         id.node() == self.node || self.nodes().contains(&id.node())
     }
