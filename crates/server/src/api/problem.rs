@@ -9,7 +9,7 @@ use serde::ser::{SerializeStruct, Serializer};
 use switchboard::QueryError;
 use utoipa::ToSchema;
 
-/// The address of the description of all kinds, which an `#` and the code follow.
+/// The path of the page that describes all kinds. The type of a problem is this path, `#` and the code.
 pub(super) const PATH: &str = "/api/v1/problems";
 
 /// Media type of a problem.

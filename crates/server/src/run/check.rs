@@ -8,11 +8,12 @@ use super::listeners::Listeners;
 use crate::config::Loaded;
 use crate::tls;
 
-/// Returns the error with which a server with these settings would not start on this machine: its folders and certificates, Redis, the
-/// addresses to listen on, and the inbox file, in the order of a start. Nothing is created or changed.
+/// Tests whether a server with these settings could start on this machine, and returns the error that would prevent it, or the
+/// warnings. In the order of a start it tests folders and certificates, Redis, the addresses to listen on, and the inbox file. Nothing
+/// is created or changed.
 ///
-/// A server that runs already is no error, because settings are also checked before a reload. It is a warning, and so is
-/// a Redis that cannot be reached and is not required.
+/// If another server already listens there, that is a warning and no error, because settings are also checked before a reload.
+/// A Redis that cannot be reached and is not required is a warning, too.
 pub async fn check(loaded: &Loaded) -> Result<Vec<String>, RunError> {
     loaded.check_files()?;
     let config = &loaded.config;
