@@ -121,9 +121,10 @@ pub(crate) struct Wiring {
     pub(crate) on_hub_event: fn(&Arc<Node>, HubEvent),
     /// Called when the rights of a client may have changed, with the rooms and tags that it has left.
     pub(crate) on_rights_changed: fn(&Arc<Node>, &Arc<Session>, &[Target], Lost),
-    /// Sends an event of the server itself to a client, if it understands that. The name has no prefix.
+    /// Sends an event that the original protocol does not have to a client, if the client understands such events
+    /// (`sb=1`). The protocol adds its prefix to the name, such as `@@SWITCHBOARD/`.
     pub(crate) notify_extension: fn(&Node, &Arc<Session>, &str, &Payload),
-    /// State of higher layers, by type.
+    /// State of higher layers, by type. Not related to `notify_extension`.
     pub(crate) extensions: TypeMap,
 }
 
@@ -293,7 +294,7 @@ impl Node {
         }
     }
 
-    /// Sends an event of the server itself to a client, if it understands that. The name has no prefix.
+    /// Sends an event that the original protocol does not have; see [`Wiring::notify_extension`].
     pub(crate) fn notify_extension(&self, session: &Arc<Session>, name: &str, data: &Payload) {
         (self.wiring.notify_extension)(self, session, name, data);
     }

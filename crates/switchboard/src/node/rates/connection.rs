@@ -10,19 +10,19 @@ use crate::node::rates::table::RateTableKey;
 /// Names of events that a connection remembers. Most clients send fewer.
 const NAMES_MAX: usize = 8;
 
-/// The part of a connection in rate rules. Exists only for connections that have met a rule.
+/// The rate state of a connection. Exists only for connections to which a rule has applied.
 #[derive(Default)]
 pub(crate) struct ConnectionRates(Mutex<ConnectionRateState>);
 
 /// The state behind the lock.
 #[derive(Default)]
 pub(crate) struct ConnectionRateState {
-    /// The version of the rules that this is about.
+    /// The version of the rules from which this state was made.
     version: u64,
     names: Vec<(Name, RuleSet)>,
     /// The place in `names` that is replaced next.
     next: usize,
-    /// Of rules that count single sockets, by the number of the rule.
+    /// The budgets of this socket, for rules that count single sockets, by the number of the rule.
     cells: Vec<(usize, Cell)>,
     /// The keys of rules, by the number of the rule; `None` if it counts the socket itself.
     keys: Vec<(usize, Option<RateTableKey>)>,
