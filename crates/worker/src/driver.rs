@@ -94,7 +94,7 @@ async fn claim(shared: &Shared, group: &GroupConnection) -> Result<(), WorkerErr
     let claim = group.claim(&released).await?;
     shared.assignment().apply_claim(&claim, &released, requested + shared.client.config().lease);
     shared.first_claim_ended.cancel();
-    shared.room.notify_one();
+    shared.space_freed.notify_one();
     Ok(())
 }
 
@@ -140,7 +140,7 @@ async fn read(shared: &Shared, reader: &mut ReportReader) -> Result<(), WorkerEr
     loop {
         let (fetches, any_full) = shared.assignment().fetches();
         if fetches.is_empty() {
-            shared.room.notified().await;
+            shared.space_freed.notified().await;
             continue;
         }
         let after: Vec<EntryKey> = fetches.iter().map(|fetch| (fetch.partition, fetch.after)).collect();
@@ -148,7 +148,7 @@ async fn read(shared: &Shared, reader: &mut ReportReader) -> Result<(), WorkerEr
         let entries = reader.read(&after, HELD_MAX / 2, block).await?;
         if entries.is_empty() {
             if any_full {
-                let _ = timeout(FULL_PAUSE, shared.room.notified()).await;
+                let _ = timeout(FULL_PAUSE, shared.space_freed.notified()).await;
             }
             continue;
         }

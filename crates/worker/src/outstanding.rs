@@ -58,7 +58,8 @@ impl Outstanding {
         !self.acknowledged.iter().any(is_of) && !self.returned.iter().any(is_of)
     }
 
-    /// How many entries of a partition are in progress, including those handed out in an earlier tenure.
+    /// How many entries of a partition are in progress, including those that were handed out before this worker lost the
+    /// partition and claimed it again.
     pub(crate) fn in_progress_in(&self, partition: u16) -> usize {
         let acknowledged: HashSet<&EntryKey> = self.acknowledged.iter().collect();
         let in_progress = |entry: &&EntryKey| {

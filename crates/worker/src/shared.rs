@@ -23,8 +23,8 @@ pub(crate) struct Shared {
     pub(crate) to_write: Notify,
     /// The members of the group have changed.
     pub(crate) group_changed: Arc<Notify>,
-    /// A partition may have room for more reports.
-    pub(crate) room: Notify,
+    /// A partition may have space for more reports.
+    pub(crate) space_freed: Notify,
     /// A report may be ready to be handed out.
     pub(crate) ready: Notify,
     /// The first connection has claimed partitions, or was lost before.
@@ -45,7 +45,7 @@ impl Shared {
             replies: ReplyQueue::new(),
             to_write: Notify::new(),
             group_changed: Arc::default(),
-            room: Notify::new(),
+            space_freed: Notify::new(),
             ready: Notify::new(),
             first_claim_ended: CancellationToken::new(),
             leaving: CancellationToken::new(),
@@ -94,7 +94,7 @@ impl Shared {
     pub(crate) fn acknowledge(&self, delivery: &Delivery) {
         self.assignment().acknowledge(delivery);
         self.to_write.notify_one();
-        self.room.notify_one();
+        self.space_freed.notify_one();
         self.ready.notify_waiters();
     }
 
