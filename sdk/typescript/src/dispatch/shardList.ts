@@ -12,8 +12,8 @@ export async function listShards(
   projectId: string | undefined,
   signal: AbortSignal,
 ): Promise<ShardInfo[]> {
-  // The name of the shared project is `undefined`. Address parsers take `.` and `..` for steps between folders,
-  // also if they are encoded.
+  // Clients without a project id share the project named `undefined`. Address parsers take `.` and `..` for steps between
+  // folders, also if they are encoded.
   const url = urlBelow(host, `info/${encodeName(`${projectId}`, /^\.\.?$/)}`);
   url.protocol = url.protocol.replace("ws", "http");
   url.search = "";

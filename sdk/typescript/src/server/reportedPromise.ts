@@ -25,8 +25,8 @@ class TrackedPromise<T> extends Promise<T> {
 }
 
 /**
- * Returns a promise with the same result. If it rejects and nothing handles it by then, the error goes to the
- * listeners of the error event, or to the console if there are none.
+ * Returns a promise with the same result. If it rejects, and the code that runs next has not attached a handler, the error goes
+ * to the listeners of the error event, or to the console if there are none.
  */
 export function reported<T>(promise: Promise<T>, listeners: Listeners): Promise<T> {
   const tracked = new TrackedPromise<T>((resolve, reject) => promise.then(resolve, reject));
