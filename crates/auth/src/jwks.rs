@@ -110,7 +110,7 @@ impl Jwks {
                 (cache.keys, cache.fetched_at, cache.error) = (Some(Arc::new(keys)), Some(now), None);
             }
             Err(error) => {
-                // Tokens have it fetched again every few seconds, so only the first failure is a warning.
+                // While tokens arrive, a fetch is tried every few seconds, so only the first failure is a warning.
                 match cache.error {
                     None => limited!(
                         WARN,

@@ -80,7 +80,8 @@ pub trait RevocationStore: Send + Sync + 'static {
     /// Where they are stored, as one word for answers: `redis` or `file`.
     fn location(&self) -> &'static str;
 
-    /// Stores revocations, durably as far as the store is. Of two for the same token or user the later times count.
+    /// Stores revocations, as durably as the backend stores anything. If there is one for the same token or user, the later of
+    /// both times counts, for each of them.
     fn save<'a>(&'a self, revocations: &'a [Revocation]) -> BackplaneFuture<'a, ()>;
 
     /// All revocations, unordered. Those of expired tokens may be missing.

@@ -7,8 +7,8 @@ use switchboard_event::json::{DEPTH_MAX, Text, for_each_member, is_deeper_than};
 
 use crate::DecodeError;
 
-/// Calls `visit` with the name and the value of each member of a frame. A name that contains half of a surrogate
-/// pair is none that a protocol defines, so it is left out.
+/// Calls `visit` with the name and the value of each member of a frame. A name that contains half of a surrogate pair is
+/// skipped: Rust cannot represent it, and no protocol defines such a name.
 pub(crate) fn read_members<'a>(
     frame: &'a [u8],
     mut visit: impl FnMut(&str, &'a RawValue),

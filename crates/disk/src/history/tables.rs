@@ -38,7 +38,7 @@ pub(super) struct StoredRoom {
     pub(super) epoch: Epoch,
     pub(super) top: u64,
     pub(super) age_max_ms: u64,
-    /// Those with the last numbers, oldest first.
+    /// The messages with consecutive numbers up to `top`, oldest first.
     pub(super) messages: Vec<StoredRoomMessage>,
 }
 
@@ -66,7 +66,7 @@ impl HistoryFile {
             WARN,
             path = shown,
             moved_to,
-            "history file is damaged, or is none; it is moved aside, and every room begins anew"
+            "history file is damaged, or is not a history; it is moved aside, and every room begins anew"
         );
         let unusable = |cause| HistoryOpenError::Unusable { path: path.into(), cause };
         std::fs::rename(path, &aside).map_err(|error| unusable(redb::Error::Io(error)))?;

@@ -141,7 +141,7 @@ impl ConnectionState {
         (code != 0).then_some(CloseCode(code))
     }
 
-    /// The part of this connection in rate rules.
+    /// The rate state of this connection.
     pub(crate) fn rates_or_new(&self) -> &ConnectionRates {
         self.rates.get_or_init(Box::default)
     }

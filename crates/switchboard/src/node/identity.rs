@@ -254,7 +254,8 @@ pub(crate) fn log_out(node: &Arc<Node>, session: &Arc<Session>, user: &UserId) -
 /// Interval at which expired tokens are logged out.
 const EXPIRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Removes idle addresses from the limits of tokens, every [`SWEEP_INTERVAL`].
+/// Removes state that is no longer in use, every [`SWEEP_INTERVAL`]: idle addresses from the limits of tokens, idle senders
+/// and receivers from flow control, and expired messages from the histories of rooms.
 pub(crate) async fn run_sweeps(node: Arc<Node>) {
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;

@@ -60,8 +60,8 @@ pub(crate) trait WireProtocol {
         time: Instant,
     ) -> Result<Received, DecodeError>;
 
-    /// Returns true if clients must not receive the event, because only the server may send them such a name.
-    /// This holds whatever the way of the event: from a client, another node, a store or original servers.
+    /// Returns true if clients must not receive the event, because its name is reserved for events of the server itself.
+    /// The origin of the event does not matter: a client, another node, an inbox or an original server.
     fn reserves(event: &Event) -> bool;
 
     fn encode_event(event: &Event) -> Bytes;
@@ -86,18 +86,21 @@ pub(crate) trait WireProtocol {
         None
     }
 
-    /// Encodes an event of the server itself, for clients that understand it; `None` if the protocol has none.
+    /// Encodes an event that the original protocol does not have, for clients that understand such events (`sb=1`); `None` if
+    /// the protocol has no such events.
     fn encode_notice(_name: &str, _data: &Payload) -> Option<Bytes> {
         None
     }
 
-    /// Restores what a client that has resumed its session misses, and logs it in.
+    /// Called when a client has resumed its session: sends what its protocol does not keep in the session, such as a member list,
+    /// and logs the client in.
     fn resumed(_socket: &Socket, _login: Login) {}
 
     /// Reacts to a change of a client's rights. The client has left the given rooms and tags.
     fn rights_changed(_node: &Arc<Node>, _session: &Arc<Session>, _left: &[Target], _reason: Lost) {}
 
-    /// Sends an event of the server itself to a client, if it understands that. The name has no prefix.
+    /// Sends an event that the original protocol does not have, if the client understands such events. The protocol adds its
+    /// prefix to the name.
     fn notify_extension(_node: &Node, _session: &Arc<Session>, _name: &str, _data: &Payload) {}
 
     /// Handles a pong of a client.

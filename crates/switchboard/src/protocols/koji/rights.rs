@@ -24,8 +24,8 @@ use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::encode;
 use crate::protocols::koji::member_lists::MemberLists;
 
-/// The audience of an event without the targets that the client may not send to. An error if a recipient is left with
-/// none.
+/// The audience of an event without the targets that the client may not send to. A recipient in the form of a client's id
+/// stands for two targets, a socket and a user; one of them suffices. An error if the client may send to neither.
 pub(super) fn check_relay<'a>(
     node: &Node,
     session: &Session,
@@ -38,7 +38,7 @@ pub(super) fn check_relay<'a>(
     let is_own_room = |target: &Target| matches!(target, Target::Room(room) if room[1..] == *client.shard);
     let is_allowed = |target: &Target| match target {
         target if is_own_room(target) => may_send_to_shard,
-        // An id of a client is known only to those who have received it.
+        // The sender knows the id only because it has received it, from the client or from a member list.
         Target::Socket(id) => may_send_to_shard || may_send(Resource::Socket(*id)),
         target => may_send(Resource::from(target)),
     };
@@ -58,8 +58,8 @@ pub(super) fn check_relay<'a>(
     Ok(Cow::Owned(Audience { to, except: audience.except.clone() }))
 }
 
-/// The place of the other target that the same id in a list of recipients stands for: a recipient in the form of a
-/// client's id is a socket and a user, one after the other.
+/// If the target at a place is one of the two that a recipient in the form of a client's id stands for, returns the place of
+/// the other one, which is next to it: the socket comes first, then the user.
 fn other_reading(audience: &Audience, at: usize) -> Option<usize> {
     let is_same = |socket: usize, user: usize| match (audience.to.get(socket), audience.to.get(user)) {
         (Some(Target::Socket(id)), Some(Target::User(user))) => {
@@ -74,13 +74,13 @@ fn other_reading(audience: &Audience, at: usize) -> Option<usize> {
     }
 }
 
-/// Notifies a client, if it understands that, that its event was refused.
+/// Notifies a client that its event was refused, if it understands [platform events](notify) of this server.
 pub(super) fn notify_refused(node: &Node, session: &Arc<Session>, event: &Name, forbidden: &Forbidden) {
     let data = json!({ "eventName": event, "code": "forbidden", "error": forbidden.to_string() });
     notify(node, session, "refused", &data);
 }
 
-/// Notifies a client, if it understands that, that its event exceeds a rate rule.
+/// Notifies a client that its event exceeds a rate rule, if it understands [platform events](notify) of this server.
 pub(super) fn notify_exceeded(node: &Node, session: &Arc<Session>, event: &str, exceeded: Exceeded) {
     if exceeded.action == RateAction::Refuse {
         let error = exceeded.error;
@@ -120,13 +120,13 @@ pub(super) fn changed(node: &Arc<Node>, session: &Arc<Session>, left: &[Target],
     node.close(session, CloseCode::POLICY, &why);
 }
 
-/// Sends a platform event of the server, if the client understands it.
+/// Sends a platform event that the original server does not have, if the client has declared that it understands these.
 fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &serde_json::Value) {
     let data = Payload::of(data).expect("strings are valid JSON");
     notify_payload(node, session, name, &data);
 }
 
-/// Sends a platform event of the server, if the client understands it.
+/// [`notify`] with data that is JSON already.
 pub(super) fn notify_payload(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
     let understands = |client: &ClientState| {
         client.wants_token_answers || ConnectionState::of(session).info.understands_extensions()
