@@ -73,8 +73,8 @@ impl App {
         self
     }
 
-    /// Takes the router out of the app. Callers change it and put it back themselves, not in a closure: a panic of
-    /// the router names the line of the application only through functions that track their caller.
+    /// Takes the router out of the app. Callers change it and put it back. There is no method with a closure for this, because
+    /// closures do not track their caller, so a panic of the router would name a line of this file and not the application's.
     fn take_router(&mut self) -> Router {
         self.setup_mut().take().unwrap_or_default()
     }

@@ -145,7 +145,7 @@ macro_rules! protocols {
             }
         }
 
-        /// Encodes an event of the server itself; `None` if clients of the protocol understand none.
+        /// Encodes a notice; `None` if the protocol has no notices.
         pub(crate) fn encode_notice(protocol: Protocol, name: &str, data: &Payload) -> Option<Bytes> {
             match protocol {
                 $(Protocol::$protocol => <$implementation>::encode_notice(name, data)),*
@@ -183,7 +183,7 @@ macro_rules! protocols {
             }
         }
 
-        /// Sends an event of the server itself to a client, if it understands that.
+        /// Sends a notice to a client, if the client understands notices.
         pub(crate) fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
             match session.protocol {
                 $(Protocol::$protocol => <$implementation>::notify_extension(node, session, name, data)),*

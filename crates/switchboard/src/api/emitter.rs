@@ -98,7 +98,7 @@ impl Emitter {
         self
     }
 
-    /// Removes targets from the audience; an exception overrides every target.
+    /// Excludes targets from the audience; an exclusion overrides every target.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {

@@ -55,7 +55,8 @@ impl App {
     /// socket, or the reason why there is none. All replies arrive within `timeout`.
     ///
     /// # Errors
-    /// If the audience is invalid or has more than 10,000 sockets, also before its exceptions are removed, or the store does not answer. Nothing is sent then.
+    /// If the audience is invalid, has more than 10,000 sockets (excluded ones are counted, too), or the store does not answer.
+    /// Nothing is sent then.
     ///
     /// ```no_run
     /// # use std::time::Duration;

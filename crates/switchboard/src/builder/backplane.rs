@@ -9,8 +9,8 @@ use crate::api::app::App;
 use crate::node::resume::options::Resuming;
 
 impl App {
-    /// Connects this node to others: sets the bus and the store of a backplane, and its inbox, history, report
-    /// sink and stores of budgets and revoked tokens if it has them.
+    /// Connects this node to others: sets the bus and the store of a backplane, and, if it has them, its inbox, its history, its
+    /// report sink, and its stores of rate counts and of revoked tokens.
     ///
     /// ```
     /// use switchboard::App;
@@ -63,11 +63,10 @@ impl App {
         self
     }
 
-    /// Keeps the sessions of clients that understand it, such as the TypeScript SDK and the Rust client, when their
-    /// connections break: the client takes its session over with its rooms, tags and user. Default: sessions end with
-    /// their connections.
+    /// Keeps sessions when their connections break, if the client can resume, as the TypeScript SDK and the Rust client can: it
+    /// takes its session over with its rooms, tags and user. Default: sessions end with their connections.
     ///
-    /// Then `@detached` hooks run when a connection breaks, `@resume` hooks before the session is resumed, and
+    /// With kept sessions, `@detached` hooks run when a connection breaks, `@resume` hooks before the session is resumed, and
     /// `@disconnect` hooks when the session ends. A `@resume` hook that returns an error refuses: the client gets a new
     /// session.
     ///

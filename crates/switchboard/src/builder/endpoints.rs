@@ -138,8 +138,8 @@ impl App {
         self.set(current)
     }
 
-    /// Refuses tokens of emit handshakes also while the app has no verifier, with the reason `no_verifier`, so that a
-    /// client that shows one learns it. Default: such an app leaves them alone, because its handlers may read them.
+    /// Lets an app without a verifier refuse the tokens of emit handshakes, with the reason `no_verifier`, so that the client is
+    /// notified. Default: an app without a verifier ignores these tokens, because its handlers may read them.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), switchboard::ReplyError> {

@@ -12,7 +12,7 @@ impl App {
     /// `*` at its end, a prefix; the `#` may be omitted. Of several patterns that match a room the most specific counts: its
     /// name, or the longest prefix. Default: no room keeps messages.
     ///
-    /// A room keeps every message that is sent to all its members, with or without exceptions, unless the message is
+    /// A room keeps every message that is sent to its members, even if some are excluded, unless the message is
     /// [local](crate::Emitter::local) or has an overflow policy such as [volatile](crate::Emitter::volatile). A message to several targets at once is
     /// not kept. Clients and handlers can read what is kept; see [`room_history`](Self::room_history).
     ///

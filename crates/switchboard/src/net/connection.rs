@@ -50,8 +50,8 @@ const MESSAGES_PER_TURN: usize = 64;
 /// Time after which the task yields before it handles another message: a message can be sent to thousands.
 const TURN_TIME_MAX: Duration = Duration::from_millis(1);
 
-/// A connection is read again once this part of an outbox's bound has been received from it and the flusher lane has
-/// sent everything. A burst therefore fills the outbox of no receiver that accepts it as fast as it arrives.
+/// The divisor of the outbox's bound for the bytes that are decoded before the connection waits until the flusher lane has sent
+/// everything. A burst therefore fills the outbox of no receiver that accepts it as fast as it arrives.
 const UNFLUSHED_PART: usize = 4;
 
 /// Longest wait for the flusher lane, which other connections may keep busy.
@@ -277,7 +277,7 @@ impl Connection {
             () = flow_control::wait(&node, &session) => {}
             () = poll_fn(|cx| self.poll_closing(cx)) => {}
         }
-        // The client may well have sent something that was not read.
+        // What the client has sent was not read during the wait, so the heartbeat must not take it for dead.
         self.connection_state().has_received.store(true, Ordering::Relaxed);
     }
 

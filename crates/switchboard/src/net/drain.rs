@@ -1,7 +1,7 @@
 //! Sending clients away: before a stop, and when a node is drained without one.
 //!
-//! A client that understands the server's own events gets `@goaway` with a time slot of its own. It connects to another node
-//! at that time and gives its connection up afterwards. Every other client is closed with 1012 at its slot.
+//! A client that can move (it understands the notice `@goaway`) gets the notice with a time slot of its own. It connects to another
+//! node at that time and gives its connection up afterwards. Every other client is closed with 1012 at its slot.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,10 +56,10 @@ pub struct DrainStatus {
 }
 
 impl App {
-    /// Sends the clients of this node away, and refuses new ones until [`cancel_drain`](Self::cancel_drain). The node goes on
-    /// otherwise. A client that understands it connects to another node by itself, in a time slot of its own; all
-    /// others, and those that have not gone, are closed with 1012, spread over the window. Returns at once; a second call
-    /// changes nothing and returns the current numbers.
+    /// Sends the clients of this node away, and refuses new ones until [`cancel_drain`](Self::cancel_drain). The clients that are
+    /// still here are served meanwhile. A client of the TypeScript SDK or the Rust client connects to another node by itself, in a
+    /// time slot of its own; all others, and those that have not gone in time, are closed with 1012, spread over the window. Returns
+    /// at once; a second call changes nothing and returns the current numbers.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {

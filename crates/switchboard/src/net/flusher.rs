@@ -50,7 +50,7 @@ struct Queue {
 }
 
 thread_local! {
-    /// Number of this thread, if it is no worker thread; its lane is the remainder by the number of lanes.
+    /// Number of this thread, if it is not a worker thread. Its lane is this number modulo the number of lanes.
     static LANE: Cell<Option<usize>> = const { Cell::new(None) };
 }
 

@@ -72,8 +72,7 @@ impl Write for HttpStream {
         }
     }
 
-    /// hyper copies small parts together for a stream that does not gather them itself: one record has both head and
-    /// body then.
+    /// False for TLS, so that hyper copies small parts together: head and body are then in one TLS record.
     fn is_write_vectored(&self) -> bool {
         matches!(self, HttpStream::Tcp(stream) if stream.is_write_vectored())
     }

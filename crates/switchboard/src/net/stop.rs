@@ -61,7 +61,7 @@ impl Stopping {
 pub(crate) async fn stop(app: &App, stopping: Stopping) {
     let node = app.node();
     node.is_stopping.store(true, Ordering::Relaxed);
-    // Its clients get new slots.
+    // A drain that is under way ends, because the stop gives every client a new slot.
     node.drain.end();
     // Other nodes take sessions over until the clients have gone.
     if node.is_single_node() {

@@ -15,7 +15,7 @@ pub(crate) struct TcpPeer {
     owner: AtomicWaker,
 }
 
-/// The runtime learns once of bytes that arrive, and not for as long as there are any (`epoll`).
+/// True if the runtime is notified once when bytes arrive (edge-triggered `epoll`), and not for as long as there are any.
 const IS_EDGE_TRIGGERED: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 impl TcpPeer {

@@ -236,7 +236,7 @@ impl UpgradeService {
         let client = NewClient { handshake, token: None, info, permit, ticket: None };
         let service = self.clone();
         let mut connect = Box::pin(async move { service.connect(stream, Bytes::new(), client).await });
-        // Only a gate waits, and the start of a node that reports to workers.
+        // Ready at once, unless the app has a gate, or the node has just started and cannot receive the replies of workers yet.
         if connect.as_mut().now_or_never().is_none() {
             self.app().node().tasks.spawn(connect);
         }

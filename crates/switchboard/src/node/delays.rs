@@ -21,7 +21,7 @@ pub(crate) struct Delays {
     sent: usize,
     /// When it last accepted bytes, as far as senders have seen.
     progressed: Instant,
-    /// It accepted nothing for too long, when it had accepted this much.
+    /// Set when the receiver has accepted nothing for [`STOPPED_AFTER`]: the bytes that it had accepted until then.
     stopped_at: Option<usize>,
 }
 

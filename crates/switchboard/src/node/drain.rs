@@ -1,4 +1,4 @@
-//! Whether a node is draining: it gives its clients to other nodes and refuses new ones, but does not stop.
+//! Whether a node is draining: it sends its clients to other nodes and refuses new ones, but does not stop.
 
 use std::sync::{Mutex, MutexGuard};
 

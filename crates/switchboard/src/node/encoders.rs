@@ -14,7 +14,7 @@ pub(crate) struct FrameEncoders {
     /// Encodes a message from the inbox. `number` is its number within the redelivery, from 1. `None` if the
     /// protocol reserves its name.
     pub(crate) stored: fn(Protocol, &Event, number: u64) -> Option<Bytes>,
-    /// Encodes an event of the server itself. `None` if clients of the protocol understand none.
+    /// Encodes a notice: an event that the original protocol does not have. `None` if the protocol has no notices.
     pub(crate) notice: fn(Protocol, name: &str, data: &Payload) -> Option<Bytes>,
     /// Encodes a request to a client. `None` if clients of the protocol cannot reply.
     pub(crate) request: fn(Protocol, name: &str, data: &Payload, id: u32) -> Option<Bytes>,

@@ -64,7 +64,7 @@ pub enum EmitError {
     /// The message must be stored, but the app has no inbox.
     #[error("cannot store a message: the app has no inbox")]
     NoInbox,
-    /// The message must be stored, but the audience or its exceptions contain a target other than a user.
+    /// The message must be stored, but the audience or its exclusions contain a target other than a user.
     #[error("messages can be stored only for users, not for {0:?}")]
     NotAUser(Target),
     /// The store failed; the message may not be stored.

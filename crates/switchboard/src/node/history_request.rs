@@ -181,7 +181,7 @@ pub(crate) fn may_read(session: &Session, message: &RecordedMessage) -> bool {
     message.event.sender == Some(session.id) || !is_excluded(session, &message.except)
 }
 
-/// Returns true if the exceptions of a message exclude a client, by its present memberships.
+/// Returns true if the exclusions of a message apply to a client, by its present memberships.
 pub(crate) fn is_excluded(session: &Session, except: &[Target]) -> bool {
     except.iter().any(|target| match target {
         Target::Everyone => true,

@@ -42,7 +42,7 @@ pub(crate) enum RemoteCall<D> {
     Join(Membership),
     /// Removes the socket from a room, tag or user. The answer is false if it was not a member.
     Leave(Membership),
-    /// Hands the session of a ticket over to the calling node. `user` is that of the token which the client shows there.
+    /// Hands the session of a ticket over to the calling node. `user` is the user of the token that the client has sent to that node.
     HandOver { ticket: String, user: Option<String> },
 }
 

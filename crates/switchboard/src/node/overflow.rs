@@ -1,5 +1,5 @@
-//! Receivers whose outbox was full: tells them of lost messages when it has room again, and reads messages of rooms with a
-//! history for them until they have caught up.
+//! Receivers whose outbox was full: when the outbox has room again, they are notified of lost messages, and messages of rooms with a
+//! history are read for them until they have caught up.
 //!
 //! One task attends to one receiver, from its first loss until nothing is left to do or its connection has ended.
 
@@ -48,7 +48,7 @@ pub(crate) async fn run(node: Arc<Node>) {
 struct Receiver {
     node: Arc<Node>,
     session: Arc<Session>,
-    /// That of the losses in the outbox.
+    /// The number by which the outbox identifies these losses.
     number: u64,
 }
 
@@ -168,7 +168,7 @@ impl Receiver {
         }
     }
 
-    /// Messages are gone. Tells the receiver, or closes one that would not understand. Returns false if it was closed.
+    /// Messages are gone. Sends `@gap` to the receiver, or closes it if it does not understand that. Returns false if it was closed.
     fn lose(&self, lag: &Lag, offsets: Option<(u64, u64)>) -> bool {
         if !self.session.wants_positions {
             self.node.hub().close_overflowed(&self.session);

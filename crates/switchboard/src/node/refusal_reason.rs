@@ -27,7 +27,7 @@ pub(crate) enum RefusalReason {
     ConnectRate,
     /// Refused handshakes count as HTTP requests, and the address has too many.
     RequestRate,
-    /// The address has its most HTTP connections.
+    /// The address has the maximum number of HTTP connections.
     HttpConnections,
     /// The HTTP server around the service does not support upgrades.
     NoUpgrade,

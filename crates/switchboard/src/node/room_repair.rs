@@ -22,11 +22,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Rooms that are read at a time after an outage.
 const ROOMS_AT_A_TIME: usize = 16;
 
-/// Reads where a room begins that has its first member on this node.
+/// Called when a room gets its first member on this node: reads the latest position of the room, from which the node follows it.
 pub(crate) fn begin_room(node: &Arc<Node>, project: ProjectId, room: RoomName, number: u64) {
     let this = node.clone();
     node.tasks.try_spawn_service(async move {
-        // Without an answer the room begins with the next message.
+        // Without an answer the node follows the room from the next message on.
         if let Ok(page) = read(&this, &project, &room, HistoryRange::Latest, 0).await {
             this.hub().begin_room(&project, &room, number, page.top_position());
         }

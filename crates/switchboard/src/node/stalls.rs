@@ -78,7 +78,7 @@ impl Stalls {
     /// Forgets delays that no longer count.
     pub(crate) fn sweep(&self, limits: &Limits, now: Instant) {
         let mut state = self.lock();
-        // The senders of other nodes that have ended, or have sent no mark since.
+        // Senders of other nodes whose connections have ended, or that have sent no mark for that long.
         state.awaited.retain(|_, awaited| now - awaited.since < UNAWAITED);
         state.delays.retain(|_, delays| !delays.are_over(limits, now));
         if state.delays.is_empty() {

@@ -3,8 +3,8 @@
 //! No token is refused because of others: many clients may share an address, and one of them may send invalid
 //! tokens all day. Instead, an address that has had many refused tokens, or has used up its time, gets its tokens
 //! verified in turns. A refused token keeps its turn a while longer, so invalid tokens are slow and valid ones
-//! wait for few of them. At most one token of each socket waits; if many do, only the time of the address bounds
-//! their number, so that sockets do not pile up.
+//! wait for few of them. At most one token of each socket waits. If more than [`SHORT_QUEUE`] tokens wait, refused ones no longer
+//! keep their turns, so that the queue, and with it the number of waiting sockets, does not grow without need.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 #[derive(Clone, Default)]
 pub(crate) struct TypeMap(HashMap<TypeId, Arc<dyn Any + Send + Sync>, BuildHasherDefault<TypeIdHasher>>);
 
-/// Takes the hash that a [`TypeId`] is, because a handshake looks up several values.
+/// Uses a [`TypeId`], which is a hash already, as the hash. A handshake looks up several values.
 #[derive(Default)]
 struct TypeIdHasher(u64);
 

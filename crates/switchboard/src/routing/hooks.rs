@@ -11,7 +11,7 @@ use crate::routing::handler::{AnyHandler, ResponseFuture, catch_panic, poll_once
 use crate::routing::reply::Response;
 use crate::routing::request::Request;
 
-/// Events of clients that no handler receives.
+/// Requests of clients that the server itself answers, so that no handler can be added for them.
 const ANSWERED_BY_SERVER: [&str; 2] = ["@history", "@identify"];
 
 /// The handlers of system events: any number per event, called in the order in which they were added.

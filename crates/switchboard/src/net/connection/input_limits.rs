@@ -108,7 +108,7 @@ impl InputLimits {
         Poll::Ready(InputError::Deadline(timeout))
     }
 
-    /// Lets the time begin anew, because the server itself does not read.
+    /// Removes the deadline while the server itself does not read; the time of the message begins anew afterwards.
     pub(super) fn pause_deadline(&mut self) {
         self.deadline = None;
     }

@@ -7,15 +7,16 @@ use super::{Connection, Turn};
 use crate::net::buffers::with_buffers;
 use crate::node::clock::now;
 
-/// At most this much is read ahead of decoding. Behind it the end of the connection is noticed when decoding continues.
+/// At most this much is read while decoding is paused. If the client sends more, the end of the connection is noticed only when
+/// decoding continues.
 const READ_AHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// The opcode of a close frame, in the low bits of a frame's first byte.
 const CLOSE: u8 = 8;
 
 impl Connection {
-    /// Reads what will be decoded later. Completes if the client has disconnected, or closes the connection next. If it has
-    /// sent something before, that is decoded first.
+    /// Reads bytes that are decoded later. Completes if the client has disconnected, or if its next frame is a close frame. A
+    /// client that has sent other frames first is noticed when those are decoded.
     pub(super) fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
         loop {
             if is_close(&self.undecoded) {

@@ -26,7 +26,7 @@ pub(super) async fn pass(
     gate.admit(ConnectingClient { socket, project, protocol, info }).await
 }
 
-/// Logs a new client in and joins it to rooms, as the gate has decided. A client that cannot be is closed.
+/// Logs a new client in and joins it to rooms, as the gate has decided. If one of them fails, the client is closed.
 pub(super) fn enter(socket: &Socket, admitted: Admitted) {
     if let Err(error) = try_enter(socket, admitted) {
         limited!(

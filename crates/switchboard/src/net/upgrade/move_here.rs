@@ -44,7 +44,7 @@ impl ResumeRequest<'_> {
         let socket = Socket::new(app, session.clone());
         moved.restore_server_made(node, &session);
         if let Some(identity) = identity {
-            // Before the rooms that its rights give.
+            // Before the client's rooms are restored, because it may need the rights of the token for them.
             resumed(&socket, Login::Verified(identity));
         }
         moved.restore_client_made(node, &session);

@@ -1,4 +1,4 @@
-//! The rule of a node, and the one question that is asked of claims and rule.
+//! The access rule of a node, and the check that combines it with the claim of a client.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -76,7 +76,7 @@ fn publish_mark(node: &Arc<Node>, project: &ProjectId, sender: SocketId, number:
     let mark = NodeMessage::Mark { sender, number };
     if remote::publish_counted(node, project, &Target::Everyone.into(), &mark, Box::new(on_counted)).is_err()
     {
-        // What was sent before is lost as well.
+        // The events before the mark are lost as well, so no node has anything to confirm.
         node.windows.counted(project, sender, number, None);
     }
 }

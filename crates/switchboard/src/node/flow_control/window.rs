@@ -114,14 +114,14 @@ impl Window {
         let is_complete = |mark: &mut Mark| mark.expected.is_some_and(|expected| mark.answers >= expected);
         let is_complete = self.mark.take_if(is_complete).is_some();
         if is_complete {
-            // Whoever waits looks at the window again.
+            // Wakes the connection of the sender, which looks at the window again.
             self.waiting = None;
         }
         is_complete
     }
 
-    /// Counts everything as confirmed if nothing was since `before`. Returns how many nodes have not answered; `None` if a
-    /// mark has not waited that long.
+    /// Counts everything as confirmed if the mark has waited since `before` or longer. Returns how many nodes have not answered it;
+    /// `None` if it has not waited that long.
     pub(super) fn give_up(&mut self, before: Instant) -> Option<usize> {
         if self.mark.as_ref().map_or(self.used, |mark| mark.since) > before {
             return None;

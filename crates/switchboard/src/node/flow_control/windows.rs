@@ -47,7 +47,7 @@ pub(crate) struct Next {
     pub(crate) is_full: bool,
 }
 
-/// What a sender does that may have to wait.
+/// Whether a sender may send, or has to wait first.
 #[derive(Debug)]
 pub(crate) enum Wait {
     /// It goes on.

@@ -81,7 +81,8 @@ impl Redelivery {
         }
     }
 
-    /// Logs an error of the inbox. While the inbox is down, which it logs itself, every login fails.
+    /// Logs an error of the inbox. While the inbox is down, every login fails; the inbox has logged the outage, so these errors are
+    /// logged at `debug` only.
     pub(crate) fn log_failure(&self, error: &BackplaneError, consequence: &'static str) {
         if self.inbox.is_up() {
             limited!(WARN, error = printable_error(error), consequence, "inbox of a user failed");
@@ -149,7 +150,7 @@ impl Redelivery {
 
 impl Drop for Redelivery {
     fn drop(&mut self) {
-        // The socket may have taken the inbox just after its closing has released all of them.
+        // When a socket closes, it releases its inboxes. A read that was under way then may have given it this one afterwards.
         if self.is_holder && self.deliveries().is_closed() {
             self.inbox.release(&self.session.project.id, &self.user, self.session.id);
         }

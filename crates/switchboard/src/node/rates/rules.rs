@@ -13,7 +13,7 @@ pub(crate) struct CompiledRules {
     pub(crate) matcher: RateMatcher,
     pub(crate) rules: Vec<CompiledRule>,
     pub(crate) keys_max: usize,
-    /// A rule counts users.
+    /// True if at least one rule counts users.
     pub(crate) count_users: bool,
 }
 

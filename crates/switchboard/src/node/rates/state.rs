@@ -100,7 +100,7 @@ impl Rates {
         Some(RateTableKey(kind))
     }
 
-    /// Counts one of a key.
+    /// Counts one event for a key.
     pub(crate) fn take(
         &self,
         rules: &CompiledRules,

@@ -1,4 +1,4 @@
-//! The use of all keys by all rules: two numbers for each, 17 bytes with the byte of the hash table.
+//! How much of their budgets all keys of all rules have used: two numbers for each key, 17 bytes with the byte of the hash table.
 //!
 //! A key is the keyed hash of the rule and of the user, address or project. Two keys with one hash would share a budget; among
 //! a million keys that happens once in about 40 million servers.
@@ -64,7 +64,7 @@ impl RateTable {
         self.stripes[stripe].lock().expect("no code that holds the lock panics")
     }
 
-    /// Counts one. Returns true if another key was evicted for it, because there were `keys_max`.
+    /// Counts one event for a key. Returns true if another key was evicted for it, because there were `keys_max`.
     pub(crate) fn take(
         &self,
         key: RateTableKey,
@@ -87,7 +87,7 @@ impl RateTable {
         Ok(must_evict)
     }
 
-    /// Uncounts one.
+    /// Takes the count of one event back.
     pub(crate) fn give_back(&self, key: RateTableKey, pace: Pace) {
         if let Some(cell) = self.stripe(key).get_mut(&key) {
             cell.give_back(pace.interval_ns);
@@ -120,7 +120,7 @@ impl RateTable {
     }
 }
 
-/// Removes the key of a few that has used least, and that may therefore use most before it matters.
+/// Removes, of a few keys, the one that has used the least of its budget: forgetting it gives it the least in addition.
 fn evict(cells: &mut Cells) {
     let least = cells.iter().take(EVICTION_SAMPLE).min_by_key(|(_, cell)| cell.0).map(|(key, _)| *key);
     if let Some(key) = least {

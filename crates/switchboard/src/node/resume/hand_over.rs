@@ -1,5 +1,5 @@
-//! Sessions that move to another node. The node that holds a session checks its ticket, takes the session from its
-//! connection and answers with what the other node makes a new one of.
+//! Sessions that move to another node. The node that holds a session checks its ticket, takes the session from its connection, and
+//! answers with its contents, from which the other node makes a new session.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ enum Answer {
 }
 
 impl MovedSession {
-    /// Takes what a detached session has.
+    /// The contents of a detached session.
     fn of(node: &Node, session: &Session, replies: Vec<Bytes>) -> Self {
         let state = ConnectionState::of(session);
         // The user of a token is not moved: the client shows its token to the new node.

@@ -91,7 +91,7 @@ struct Recovery {
     node: Arc<Node>,
     session: Arc<Session>,
     positions: HashMap<String, Position>,
-    /// That of the session when it was resumed; a later one means that the connection is gone.
+    /// The number of resumes of the session when this recovery began; a larger one in the session means that the connection is gone.
     epoch: u32,
 }
 

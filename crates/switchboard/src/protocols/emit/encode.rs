@@ -19,7 +19,7 @@ pub(crate) fn recorded(event: &Event, room: &RoomName, position: Position) -> By
     encode_with(OpCode::Text, len, |out| emit::write_recorded(out, &event.name, &event.data, room, position))
 }
 
-/// An event of the server itself.
+/// Encodes a [notice](super::notices).
 pub(crate) fn notice(name: &str, data: &Payload) -> Bytes {
     let len = ENVELOPE_BYTES + name.len() + data.as_bytes().len();
     encode_with(OpCode::Text, len, |out| emit::write_event(out, name, data))

@@ -57,8 +57,8 @@ async fn finish(socket: &Socket, outcome: Result<LoggedIn, IdentifyError>, ack: 
     }
 }
 
-/// Sends the outcome: as the reply to a request, or else as an event to clients that understand it. It passes the
-/// messages that are held back during the login.
+/// Sends the outcome: as the reply to a request, or else as a notice. It is sent ahead of the messages that are held back during the
+/// login.
 fn answer(socket: &Socket, outcome: Result<&UserId, &IdentifyError>, ack: Option<Payload>) {
     let (node, session) = (socket.node(), socket.session());
     let mut data = match outcome {

@@ -1,5 +1,5 @@
-//! Events of the server itself. Their names begin with `@`, and only clients that connect with `?sb=1` receive them:
-//! original clients raise events of such names themselves.
+//! Notices: events of the server that emit.gg does not have. Their names begin with `@`, and only clients that connect with `?sb=1`
+//! receive them: original clients raise events of such names themselves.
 
 use serde_json::json;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::rates::Exceeded;
 use crate::protocols::emit::encode;
 
-/// Sends an event of the server, if the client understands it.
+/// Sends a notice, if the client understands notices.
 pub(super) fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
     if ConnectionState::of(session).info.understands_extensions() {
         node.hub().deliver_ahead(session, &encode::notice(name, data));
@@ -37,7 +37,7 @@ pub(super) fn notify_exceeded(socket: &Socket, event: &Name, ack: Option<&Payloa
     }
 }
 
-/// Tells the client that its login has ended, and which rooms and tags it has left because it has lost rights.
+/// Notifies the client that its login has ended, and which rooms and tags it has left because it has lost rights.
 pub(super) fn notify_left(node: &Node, session: &Arc<Session>, left: &[Target], reason: Lost) {
     if left.is_empty() && !reason.ends_login() {
         return;

@@ -16,7 +16,7 @@ pub(crate) fn event(event: &Event) -> Bytes {
     encode_with(OpCode::Text, len, |out| koji::write_event(out, event, latency_ms))
 }
 
-/// An event of the server itself, with the prefix of such events in place of the `@` of other protocols.
+/// Encodes a notice: an event that Koji Dispatch does not have. Its name has the prefix `@@SWITCHBOARD/` in place of the `@` of emit.
 pub(crate) fn notice(name: &str, data: &Payload) -> Bytes {
     let name = name.trim_start_matches('@');
     encode_with(OpCode::Text, 128 + data.as_bytes().len(), |out| koji::write_notice(out, name, data))

@@ -44,7 +44,8 @@ impl MemberLists {
     /// Adds a client of this node to its shard's list, unless it is there or has left the shard.
     pub(crate) fn join(&self, node: &Arc<Node>, client: &ClientState, session: &Arc<Session>) {
         let mut shards = self.lock();
-        // Asked under the lock, which a client that leaves takes afterwards.
+        // Checked under the lock. A client that leaves is marked first and then takes this lock to remove itself from the list, so it
+        // is either refused here or removed then.
         if !client.is_member() {
             return;
         }

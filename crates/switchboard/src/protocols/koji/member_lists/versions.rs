@@ -22,7 +22,7 @@ struct Version {
     bytes: usize,
 }
 
-/// A frame, and the mark that it exists.
+/// A frame with a reference count, which tells whether an outbox still holds the frame.
 struct MarkedFrame {
     frame: Bytes,
     _is_held: Arc<()>,
