@@ -13,10 +13,9 @@ pub struct Spending {
 
 /// Sums the counts of all nodes. Every implementation passes the same contract tests.
 ///
-/// For each key there is one time, as in the generic cell rate algorithm: when everything that was counted has taken its time
-/// at the rate of the rule.
+/// The store holds one time for each key, the theoretical arrival time of the generic cell rate algorithm (GCRA): a count moves
+/// it into the future by the time that the counted events take at the rate of the rule.
 pub trait RateStore: Send + Sync + 'static {
-    /// Adds what a node has counted. Returns for each key how long from now, in ns, everything that all nodes have counted
-    /// takes.
+    /// Adds the counts of a node. Returns for each key how far its time is in the future, in ns, with the counts of all nodes.
     fn spend<'a>(&'a self, spendings: &'a [Spending]) -> BackplaneFuture<'a, Vec<u64>>;
 }

@@ -103,8 +103,8 @@ impl InboxFile {
         Ok(transaction.commit()?)
     }
 
-    /// Has a later start refuse the file if the newest transaction is damaged. Before that, damage looks like a
-    /// transaction that a crash interrupted, and a start removes it. Costs two waits for the disk.
+    /// Seals the file: if its newest transaction is damaged later, a start refuses the file. In a file without a seal such damage
+    /// looks like a transaction that a crash interrupted, which a start removes. Costs two waits for the disk.
     pub(crate) fn seal(&self) -> Result<(), redb::Error> {
         let mut transaction: WriteTransaction = self.0.begin_write()?;
         transaction.set_two_phase_commit(true);

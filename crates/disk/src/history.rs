@@ -1,7 +1,7 @@
 //! The history of rooms in a file, for a node without Redis.
 //!
-//! Messages are numbered, kept and delivered in memory, as by [`MemoryHistory`]; one thread writes them to the file behind
-//! that, many in a transaction. A restart after an orderly stop continues all epochs. After a crash, or if the file was lost
+//! Messages are numbered, kept and delivered in memory, as by [`MemoryHistory`]; one thread writes them to the file
+//! afterwards, many in a transaction. A restart after an orderly stop continues all epochs. After a crash, or if the file was lost
 //! or damaged, every room begins an epoch, because the newest messages may not have been written.
 //!
 //! After a failed write, or if the disk is too slow, messages are delivered without positions and nothing can be read. When

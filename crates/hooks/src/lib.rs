@@ -1,4 +1,4 @@
-//! Calls of backends over HTTP: webhooks, which report the actions of clients, and handlers, which answer their events.
+//! Calls to backends over HTTP: webhooks, which report the actions of clients, and handlers, which answer their events.
 //!
 //! Every call is a signed `POST` to a configured URL. The client for these calls refuses private addresses unless they
 //! are allowed, follows no redirect, and bounds times and sizes.

@@ -1,4 +1,4 @@
-//! The HTTP client for calls of backends: one URL, checked addresses, bounded times and sizes.
+//! The HTTP client for calls to backends: one URL, checked addresses, bounded times and sizes.
 
 use std::error::Error;
 use std::net::{IpAddr, SocketAddr};

@@ -1,8 +1,8 @@
-//! Webhooks: reports of what clients do, sent to backends at least once and in the order of each client.
+//! Webhooks: reports of client actions, sent to backends at least once and in the order of each client.
 //!
 //! With Redis, reports are in streams, and the senders of all nodes are the workers of one group per endpoint and
-//! project. Without, each endpoint has a queue in the memory of its node, and if wanted a copy of it in a file. Four senders of an endpoint work concurrently;
-//! the reports of one client are never with two of them.
+//! project. Without Redis, each endpoint has a queue in the memory of its node and, if the settings name a file, a copy of it
+//! there. An endpoint has four concurrent senders; two of them never hold reports of the same client.
 
 pub(crate) mod batch;
 mod breaker;
@@ -221,7 +221,7 @@ impl Webhooks {
         }
     }
 
-    /// How the endpoints do, as this node sees it.
+    /// The status of each endpoint, as this node knows it.
     pub fn status(&self) -> Vec<EndpointStatus> {
         self.senders.iter().map(|senders| senders.status()).collect()
     }

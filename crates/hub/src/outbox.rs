@@ -1,4 +1,4 @@
-//! The send queue of one socket: shared frames, bounded in bytes, and beside the bound the newest frame of each
+//! The send queue of one socket: shared frames, bounded in bytes, and in addition to the bound the newest frame of each
 //! [`Slot`].
 //!
 //! Any thread may append; one flush runs at a time. A flush takes the lock to pick a batch, releases it while
@@ -73,13 +73,13 @@ struct State {
 pub(crate) enum Placement {
     /// After everything that is queued or held back.
     Next,
-    /// The same, for a stored message; this copy is dropped if the message is redelivered meanwhile.
+    /// Like `Next`, for a stored message; this copy is dropped if the message is redelivered meanwhile.
     Stored(MessageNumber),
     /// Ahead of everything that is held back.
     Ahead,
-    /// The same, without the bound: the frame has a few bytes, and at most one is queued.
+    /// Like `Ahead`, without the bound: the frame has a few bytes, and at most one is queued.
     Unbounded,
-    /// The same, without the bound: in the place of the frame of this slot that waits, if there is one.
+    /// Like `Ahead`, without the bound: in the place of the frame of this slot that waits, if there is one.
     Slot(Slot),
 }
 

@@ -12,7 +12,7 @@ const SWEEP_AT: usize = 1024;
 
 /// Sums the counts of the nodes of one process.
 pub struct MemoryRateStore {
-    /// For each key when everything has taken its time, in ns since `origin`.
+    /// The theoretical arrival time of each key, in ns since `origin`; see [`RateStore`].
     ends: Mutex<HashMap<String, u64>>,
     origin: Instant,
 }

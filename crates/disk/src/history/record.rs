@@ -1,4 +1,4 @@
-//! The encoding of a message in the file: exceptions, then the event.
+//! The encoding of a message in the file: the excluded targets, then the event.
 //!
 //! ```text
 //! count (2) │ exceptions │ the event: the rest
@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use switchboard_backplane::RoomMessage;
 use switchboard_event::{Event, SocketId, Target};
 
-/// Most exceptions that are written. A message with more is kept in memory only.
+/// Most excluded targets that are written. A message with more is kept in memory only.
 const EXCEPTIONS_MAX: usize = u16::MAX as usize;
 
 pub(super) fn encode(message: &RoomMessage<'_>) -> Vec<u8> {
@@ -38,7 +38,7 @@ fn write_name(out: &mut Vec<u8>, kind: u8, name: &str) {
     out.extend_from_slice(name.as_bytes());
 }
 
-/// Returns the exceptions and the event; none if the bytes are no message.
+/// Returns the excluded targets and the event; none if the bytes are no message.
 pub(super) fn decode(bytes: &[u8]) -> Option<(Vec<Target>, Event)> {
     let mut bytes = Bytes::copy_from_slice(bytes);
     let count = bytes.try_get_u16().ok()?;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use switchboard_backplane::HistoryLimits;
 use switchboard_event::Epoch;
 
-/// The messages of a room in the file: those of the last numbers up to `top`.
+/// The messages of a room in the file, with consecutive numbers up to `top`.
 #[derive(Debug)]
 pub(super) struct RoomIndex {
     pub(super) epoch: Epoch,

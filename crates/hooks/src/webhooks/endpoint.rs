@@ -1,4 +1,4 @@
-//! One endpoint: it sends batches until they are accepted, and knows how that goes.
+//! One endpoint: it sends batches until they are accepted, and records its status.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -41,7 +41,7 @@ impl EndpointState {
     }
 }
 
-/// How an endpoint does, as this node sees it.
+/// The status of an endpoint, as this node knows it.
 #[derive(Debug, Clone)]
 pub struct EndpointStatus {
     /// The name in the settings.
@@ -206,7 +206,7 @@ impl Endpoint {
         self.count_call(Ok(()));
     }
 
-    /// Records a failure. Returns how long the endpoint wants to be left alone.
+    /// Records a failure. Returns the time of `Retry-After`, for which the endpoint must not be called.
     fn failed(&self, failure: &Failure) -> Option<Duration> {
         let error = with_causes(failure);
         self.breaker.failed();

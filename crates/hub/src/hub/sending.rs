@@ -96,7 +96,7 @@ impl Hub {
     }
 
     /// Returns true if an audience that reached nobody on this node should reach somebody: it names single users or
-    /// sockets, and its exceptions exclude none of this node's. A room may be empty.
+    /// sockets, and excludes none of this node's. A room may be empty.
     fn expects_recipient(&self, project: &ProjectId, audience: &Audience) -> bool {
         let is_client = |target: &Target| matches!(target, Target::User(_) | Target::Socket(_));
         let to = &audience.to;

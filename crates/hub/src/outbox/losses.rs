@@ -1,5 +1,5 @@
-//! What the receiver of an outbox does not know yet: lost messages, and rooms in which it lags. Beside them, the frames that may be
-//! dropped.
+//! Lost messages of which the receiver of an outbox was not notified yet, and rooms in which it lags. Beside them, the queued frames
+//! that may be dropped.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,7 +11,7 @@ use super::message::{Lag, Loss, Message};
 /// Most rooms of which the losses of one receiver are counted apart; further ones are counted together.
 pub(super) const LOSS_ROOMS_MAX: usize = 16;
 
-/// The droppable frames of an outbox, and what its receiver does not know yet.
+/// The droppable frames of an outbox, its losses and its lags.
 pub(super) struct Overflow {
     /// Distinguishes the states of one outbox over several connections.
     pub(super) number: u64,

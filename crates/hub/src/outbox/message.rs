@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use switchboard_event::{Event, OverflowPolicy, Position, RoomName};
 
-/// A message, as far as an outbox must know it.
+/// The properties of a message that an outbox needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Message<'a> {
     pub(crate) policy: &'a OverflowPolicy,
