@@ -11,7 +11,7 @@
 //! | `switchboard:{default}:rooms` | sorted set | rooms with a socket |
 //! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
 //! | `switchboard:{default}:dead:<lease>` | string, for the length of a lease | the lease was swept and may not write again |
-//! | `switchboard:{default}:mirror:<lease>` | hash | kind of legacy server to the place of its copies of the lease's entries |
+//! | `switchboard:{default}:mirror:<lease>` | hash | kind of original server to the place of its copies of the lease's entries |
 //! | `switchboard:{default}:connected` | hash | user to the number of its sockets that are copied for original Mesa servers |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
 //! | `switchboard:{default}:shard:<shard>` | hash | socket to its entry in the member list |
@@ -25,7 +25,7 @@
 //! | `switchboard:request:<digest>` | string, for ten minutes | an idempotent request: content, and claim or response; see `idempotency.rs` |
 //! | `switchboard:{*}:revocations` | hash, until the last token has expired | revoked tokens and users: issued-before and end; see `revocations.rs` |
 //! | `switchboard:{*}:revocations:ends` | sorted set, as long | keys of that hash, by the time at which the tokens have expired |
-//! | `switchboard:rate:<rule>:<key>` | string, while it matters | time in µs until which the counted events take; see `rates.rs` |
+//! | `switchboard:rate:<rule>:<key>` | string, while it is in the future | theoretical arrival time (GCRA) in µs, from the counts of all nodes; see `rates.rs` |
 //! | `switchboard:{*}:inboxes:limits` | hash | bounds of the inbox that a node announced last |
 //! | `switchboard:{default}:inbox:@<user>` | list | stored messages of a user: number, 8 bytes, and event, alternating |
 //! | `switchboard:{default}:inbox:totals` | hash | `messages` and `bytes` stored in the project; `largest` is an upper bound of a message's size |

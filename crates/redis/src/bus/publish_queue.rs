@@ -131,7 +131,7 @@ impl PublishQueue {
         self.push_with(outbound, on_reply)
     }
 
-    /// Does the same, and passes on how many subscribers there are.
+    /// Like [`push`](Self::push), and passes on how many subscribers there are.
     pub(super) fn push_counted(&self, outbound: Outbound, on_counted: OnCounted) -> Result<(), PublishError> {
         self.push_with(outbound, OnReply::Count(on_counted))
     }

@@ -1,5 +1,6 @@
--- Adds the count of a node for a key of a rate rule.
--- KEYS: the key. ARGV: the cost in µs. Returns how long everything that was counted takes from now, in µs.
+-- Adds the count of a node for a key of a rate rule. The value is the theoretical arrival time of the generic cell rate
+-- algorithm, in µs: a count moves it into the future.
+-- KEYS: the key. ARGV: the cost of the count in µs. Returns how far the time is in the future, in µs.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local ends = tonumber(redis.call('GET', KEYS[1]) or '0') or 0

@@ -24,7 +24,7 @@ pub(super) struct StoreShared {
     pub(super) changes: ChangeQueue,
     pub(super) seats: LocalSeats,
     pub(super) swept_clients: OnceLock<SweptClients>,
-    /// Until then a sweep waits for the reporter above, which the program sets soon after it has connected.
+    /// Until then a sweep waits until the program has set the reporter of swept clients, which it does soon after it has connected.
     pub(super) reporter_expected_until: Instant,
     pub(super) state: watch::Sender<StoreState>,
 }
