@@ -41,7 +41,7 @@ impl Outages {
         self.current.as_ref().map(|outage| outage.retry_at)
     }
 
-    /// The reason to refuse jobs until the next attempt is due.
+    /// Counts jobs as failed, and returns the reason, if the next attempt is not due yet. `None` if they may run.
     pub(crate) fn refuse(&mut self, jobs: usize, now: Instant) -> Option<Arc<FileError>> {
         let outage = self.current.as_mut().filter(|outage| now < outage.retry_at)?;
         outage.failed_jobs += jobs;

@@ -26,9 +26,10 @@ struct Health {
     tls: Option<Arc<ServerTls>>,
 }
 
-/// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it drains or stops; the
-/// text is `degraded` while Redis, the inbox file or the history file is down, while publications wait for long and for a while after some
-/// were lost, and while a certificate cannot be replaced or is not valid. `/metrics`: Prometheus text.
+/// `/livez`: 200 while the process runs. `/readyz`: 200 while the node accepts connections, and 503 while it drains or
+/// stops. Its text is `degraded` while Redis, the inbox file or the history file is down; while publications wait for
+/// long, and for a while after some were lost; and while a certificate cannot be replaced or is not valid. `/metrics`:
+/// Prometheus text.
 pub(crate) fn routes(app: App, prometheus: PrometheusHandle, tls: Option<Arc<ServerTls>>) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))

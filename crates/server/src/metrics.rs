@@ -36,9 +36,12 @@ const HANDLER_DURATION: &[f64] = &[
 const PUBLISH_DURATION: &[f64] =
     &[100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
+/// Upper bounds of the duration of calls to backends of handlers over HTTP, in seconds: from a round trip on the same
+/// machine to the default of `timeout_ms`, 2 s.
+const HTTP_HANDLER_DURATION: &[f64] = &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
+
 /// Upper bounds of the time that a connection is not read, in seconds: from one look at its receivers to the default of
 /// `limits.stall_max_ms`.
-const HTTP_HANDLER_DURATION: &[f64] = &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
 const STALL_DURATION: &[f64] = &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5];
 
 /// How often recorded durations are added to their distributions. The recorder stores each of them, 8 bytes, until then.

@@ -86,7 +86,7 @@ impl Server {
         self.loaded.check_files()?;
         let lifecycle = Arc::new(Lifecycle::begin(self.version));
         let open_files_max = open_files::raise_limit();
-        // Installed first, so that they do not end a process that is still starting.
+        // Installed first, so that a signal does not end a process that is still starting.
         let signals = Signals::install()?;
         file_size_signal::survive().map_err(RunError::Signals)?;
         // Installed second, so that the connections to Redis are counted from the start.
@@ -229,7 +229,7 @@ impl Server {
         let ended = tokio::select! {
             ended = serve_all(served, app, &config, stop) => ended,
             () = keeping_certificates => Ok(()),
-            // It ends with the watch for signals, so never before the server.
+            // The reloader ends with the watch for signals, so never before the server.
             () = reloader.run(reload, api_requests) => std::future::pending().await,
         };
         if let Some(webhooks) = webhooks {

@@ -60,7 +60,7 @@ pub(super) struct Key {
     pub(super) projects: Option<Vec<ProjectId>>,
     pub(super) expires_at_ms: Option<u64>,
     last_used_ms: AtomicU64,
-    /// The same on all nodes, so that they share the requests that they remember.
+    /// Identifies the key in the names of remembered requests. All nodes share these, so it is the same on each.
     pub(super) digest: Digest,
     bucket: Mutex<Bucket>,
 }

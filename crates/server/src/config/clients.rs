@@ -55,7 +55,7 @@ impl Clients {
                 ForwardedHeader::XForwardedFor => switchboard::net::ForwardedHeader::XForwardedFor,
                 ForwardedHeader::Forwarded => switchboard::net::ForwardedHeader::Forwarded,
             }),
-            // Those of handlers over HTTP are added.
+            // `Config::accept_options` adds the headers that handlers over HTTP need.
             kept_headers: Vec::new(),
             token_cookie: token_cookie.map(str::to_owned),
         }

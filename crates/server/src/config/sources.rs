@@ -104,7 +104,7 @@ impl Merged {
                 Ok(_) => return Err(ConfigError::Invalid(invalid)),
                 Err(error) => {
                     invalid.push(describe(&error, &self.table));
-                    // Without it, the next error is found.
+                    // Without the invalid setting, the next reading finds the next error.
                     if !remove(&mut table, &error.path()) || invalid.len() == ERRORS_MAX {
                         return Err(ConfigError::Invalid(invalid));
                     }

@@ -30,7 +30,7 @@ const RETRY_FIRST: Duration = Duration::from_secs(120);
 /// The longest pause after failures.
 const RETRY_MAX: Duration = Duration::from_secs(6 * 3600);
 
-/// A certificate is renewed when this part of its validity is left.
+/// A certificate is renewed when one in this many parts of its validity is left: a third.
 const RENEWED_PART: u32 = 3;
 
 /// Obtains and renews a certificate.

@@ -110,8 +110,8 @@ export class Namespace<C extends Contract = UntypedContract> {
   /**
    * Sends a request and waits for the reply. Rejects with `NotConnectedError` at once if there is no
    * connection, with `RefusedError` if the server refuses it or has no handler for the event, with
-   * `DisconnectedError` if the connection closes before the reply and the request is not `idempotent`, with `TimeoutError`, `AbortedError`, and with
-   * the errors of `emit`.
+   * `DisconnectedError` if the connection closes before the reply and the request is not `idempotent`, with
+   * `TimeoutError`, `AbortedError`, and with the errors of `emit`.
    */
   // A property, because its type parameters depend on the contract.
   readonly request = ((event: string, data?: unknown, options?: RequestOptions) =>
@@ -213,8 +213,8 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
   }
 
   /**
-   * Reads messages that a room keeps. The caller may name the type of their data. Rejects like `request`: with a `RefusedError` of the code `no_history` if the room
-   * keeps none, and of `forbidden` if this client may not read them.
+   * Reads messages that a room keeps. The caller may name the type of their data. Rejects like `request`: with a
+   * `RefusedError` of the code `no_history` if the room keeps none, and of `forbidden` if this client may not read them.
    */
   history<Data = unknown>(room: string, options?: HistoryOptions): Promise<RoomHistory<Data>> {
     return this.#protocol.history(room, options) as Promise<RoomHistory<Data>>;

@@ -39,7 +39,7 @@ interface PendingRequest {
   readonly resolve: (reply: unknown) => void;
   readonly reject: (error: unknown) => void;
   readonly frame: string;
-  /** Whether the frame is sent again on the next connection: there may be two of it. */
+  /** Whether the frame is sent again on the next connection. The server may then receive it twice. */
   readonly again?: boolean | undefined;
 }
 
@@ -66,8 +66,8 @@ export class EmitProtocol {
         openMethod: "open()",
         url: (token) => {
           if (token !== undefined) address.searchParams.set(options.tokenParameter ?? "token", token);
-          // The server's own events, of which the session and the answer to a token are two, reach only clients that
-          // understand them.
+          // `sb` asks for the server's own events, such as the session and the answer to a token. Without it the server
+          // sends none, because other clients do not understand them.
           if (this.#resumes() || token !== undefined) address.searchParams.set("sb", "1");
           if (token !== undefined && !this.#resumes()) address.searchParams.set("resume", "0");
           this.#token = token;
@@ -102,7 +102,7 @@ export class EmitProtocol {
 
   #ready(resumed: boolean): void {
     const repeated = [...this.#pending.values()].filter(({ frame, again }) => again && !this.connection.isQueued(frame));
-    // The first message after a resume; what was missed precedes what follows.
+    // The first message after a resume, so that the missed messages arrive before new ones.
     const handshake = resumed ? [encode({ event: "@resume", data: this.#session.positions() })] : [];
     this.connection.ready("@connection", { resumed }, handshake, resumed);
     for (const { frame } of repeated) this.connection.send(frame, true);

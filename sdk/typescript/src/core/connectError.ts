@@ -16,7 +16,7 @@ export function connectError(address: string, code: number, reason: string, prob
   return new ConnectFailedError(`cannot connect to ${address}: ${why}`, { closeCode: code, reason }, problem.error ?? undefined);
 }
 
-/** The error of everything that waits for a connection that has closed. */
+/** The error of calls that wait for something from a connection that has closed. */
 export function disconnectedError(closeCode: number, reason: string): DisconnectedError {
   const how = closeCode === NO_CLOSE_FRAME ? "was lost" : `was closed with ${inWords(closeCode, "")}`;
   return new DisconnectedError(`the connection ${how}${reason && `: ${reason}`}`, { closeCode, reason });

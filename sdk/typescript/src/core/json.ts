@@ -71,7 +71,7 @@ export function checkEventName(name: string, reserved: string): void {
   }
 }
 
-/** Throws `TooLargeError` if `what`, such as `the message`, is over the limit; `limit` is its name and `unit` that of both. */
+/** Throws `TooLargeError` if `what`, such as `the message`, exceeds a maximum. `limit` names the option of the maximum. */
 export function checkSize(what: string, size: number, unit: string, limit: string, max: number): void {
   if (size > max) throw new TooLargeError(oversize(what, size, unit, limit, max));
 }

@@ -299,8 +299,8 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     const error = new ConnectFailedError(`cannot connect to ${this.#address}: ${why}`);
     const isCarried = !this.#wasConnected;
     this.#lost(NO_CLOSE_FRAME, error.message, error, true);
-    // The call of `open` rejects, unless it has resolved: an emit client connects before it can know. Then, without a
-    // listener, the console shows the error.
+    // The call of `open` rejects, unless it has resolved: an emit client is connected before a message can show the
+    // protocol of the server. Then, without a listener, the console shows the error.
     if (!isCarried && !this.listeners.has(`${this.#protocol.prefix}error`)) console.error(error);
   }
 

@@ -54,7 +54,7 @@ export type RoomRecovery =
 export class Session {
   /** The last known position of each room with a history. */
   #positions = new Map<unknown, Position>();
-  /** The end of the history of rooms that the page has read, for those of which no message has arrived. */
+  /** For rooms of which no message has arrived: the end of their history when the page read it. */
   #read = new Map<unknown, Position>();
   #ticket: unknown;
   /** How long the server keeps the session without a connection, in ms. */

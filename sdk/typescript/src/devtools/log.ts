@@ -1,5 +1,5 @@
 /**
- * What was recorded: the newest frames and changes of state, bounded in number and in characters.
+ * The recorded entries: the newest frames and changes of state, bounded in number and in characters.
  */
 
 import type { FrameMeaning } from "./meaning.js";
@@ -26,14 +26,14 @@ export interface FrameEntry extends FrameMeaning {
   readonly cut: number;
 }
 
-/** What the connection is doing. */
+/** The state of a line, as this folder calls a connection. */
 export type LineState = "connecting" | "open" | "waiting" | "closed";
 
 /** A change of the state of a connection. */
 export interface StateEntry {
   readonly kind: "state";
   readonly state: LineState;
-  /** Identifies the connection. */
+  /** The connection: an object that only this connection has. */
   readonly line: object;
   readonly at: Date;
   /** Such as `connecting to ws://localhost:3000/`. */

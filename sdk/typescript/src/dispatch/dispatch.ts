@@ -1,8 +1,8 @@
 /**
  * Koji's Dispatch: events between the members of a shard, and their list.
  *
- * A server keeps no state of an earlier connection. After each CONNECTED the client therefore sends its
- * identity (token and user info) again, before any queued message.
+ * Unless it resumes a session, a server keeps no state of an earlier connection. After each CONNECTED the client
+ * therefore sends its identity (token and user info) again, before any queued message.
  */
 
 import { encodeName, urlBelow } from "../core/address.js";
@@ -129,7 +129,7 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
 /** The options of the constructor and of all later calls, merged. */
 type Settings = Omit<DispatchConfig, "options">;
 
-/** The server takes its default for any other value, so a table of four would have a hundred seats. */
+/** Checked here, because a server replaces any other value by its default: a table for four would have 100 seats. */
 const SEATS: Expectation = {
   expected: "a whole number from 1 to 10,000",
   allows: (value) => STRING_OR_NUMBER.allows(value) && /^[1-9]\d{0,4}$/.test(`${value as string}`) && Number(value) <= 10_000,
@@ -353,7 +353,7 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
   #receive(message: JsonObject): boolean | void {
     const { eventName, payload, latencyMs } = message;
     if (!eventName) return false;
-    // A payload that is not an object has none of these members. A name that is not a string throws below.
+    // A payload that is not an object has none of these members. An event name that is not a string throws below.
     const members = Object(payload) as JsonObject;
     const { __clientId, __timestamp, clientId, connectedClients, version } = members;
     const name = eventName as string;

@@ -57,7 +57,7 @@ export const TOKEN_ANSWER = "@@SWITCHBOARD/identified";
 /** Requests the full list. */
 export const GET_CLIENTS = "@@KOJI_DISPATCH/GET_CONNECTED_CLIENTS";
 
-/** The identity of a connection. A reconnect assigns a new one. */
+/** The identity of a connection. A reconnect assigns a new one, unless it resumes the session. */
 export interface ConnectionInfo {
   /** The id of this client, assigned by the server. */
   readonly clientId: string;

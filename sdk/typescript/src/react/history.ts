@@ -129,7 +129,7 @@ export function useRecovery(): RecoveryState {
   return useSyncExternalStore(subscribe, () => state.current, () => NOTHING);
 }
 
-/** A gap without a room may be of any. */
+/** Whether messages of the room may be missing. A gap that names no room may be in any. */
 function concerns(gap: Gap, room: string | undefined): boolean {
   const bare = (name: string) => name.replace(/^#/, "");
   return !gap.room || !room || bare(gap.room) === bare(room);

@@ -73,7 +73,7 @@ export class HttpTransport implements Transport {
       this.#callWithRetries(call, settled, (error) => (lastError = error)).then(resolve, reject);
     });
     return called.catch((error: unknown) => {
-      // The attempts know more than the time limit of all.
+      // The error of the last attempt says more than that the time is up.
       if (!(error instanceof TimeoutError) || !lastError) throw error;
       throw new TimeoutError(`${error.message}: ${messageOf(lastError)}`, lastError);
     });

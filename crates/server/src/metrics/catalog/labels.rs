@@ -17,7 +17,7 @@ const fn label(name: &'static str, values: &'static [&'static str]) -> Label {
     Label { name, values, others: "" }
 }
 
-/// Those of the build have one value in each process.
+/// The labels of the build have one value each in a process.
 pub(super) const VERSION: Label = label("version", &[]);
 pub(super) const COMMIT: Label = label("commit", &[]);
 pub(super) const RUSTC: Label = label("rustc", &[]);
