@@ -57,7 +57,7 @@ impl DiskInbox {
     fn with_file(file: CurrentFile, limits: InboxLimits) -> Self {
         let (file, shared) = (Arc::new(file), Arc::<Shared>::default());
         shared.set_is_up(true);
-        // Each job takes at least one KiB, so the channel has room for all.
+        // Each job takes at least one KiB, so the channel has space for all.
         let (sender, jobs) = mpsc::channel(JOBS_KIB_MAX as usize);
         let writer = Writer::new(file.clone(), shared.clone(), completion::start(shared.clone()), limits);
         let thread = std::thread::Builder::new().name("switchboard-disk".into());
@@ -70,18 +70,18 @@ impl DiskInbox {
         let (done, result) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(JobError::Closed)?;
         let job = job(done);
-        let room = self.shared.room_for(&job).await.map_err(|_| JobError::Closed)?;
+        let space = self.shared.space_for(&job).await.map_err(|_| JobError::Closed)?;
         let permit = jobs.reserve().await.map_err(|_| JobError::Closed)?;
-        self.shared.enqueue(room, permit, job);
+        self.shared.enqueue(space, permit, job);
         result.await.unwrap_or(Err(JobError::Closed))
     }
 
     /// Enqueues a job without waiting, after `before`. Returns false if the queue is full.
     fn try_enqueue(&self, job: Job, before: impl FnOnce()) -> bool {
         let permit = self.jobs.as_ref().and_then(|jobs| jobs.try_reserve().ok());
-        let (Some(permit), Some(room)) = (permit, self.shared.try_room_for(&job)) else { return false };
+        let (Some(permit), Some(space)) = (permit, self.shared.try_space_for(&job)) else { return false };
         before();
-        self.shared.enqueue(room, permit, job);
+        self.shared.enqueue(space, permit, job);
         true
     }
 
@@ -258,7 +258,7 @@ mod tests {
         bytes
     }
 
-    /// An inbox without a writer, and its job queue, which has room for one job.
+    /// An inbox without a writer, and its job queue, which has space for one job.
     fn without_writer(file: CurrentFile) -> (DiskInbox, mpsc::Receiver<Job>) {
         let (sender, jobs) = mpsc::channel(1);
         let (file, shared) = (Arc::new(file), Arc::default());

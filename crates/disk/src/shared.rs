@@ -65,21 +65,21 @@ impl Shared {
         self.receiver.get()?.upgrade()
     }
 
-    /// Waits until there is room for a job. Fails when the writer has ended.
-    pub(crate) async fn room_for(&self, job: &Job) -> Result<SemaphorePermit<'_>, AcquireError> {
+    /// Waits until there is space for a job. Fails when the writer has ended.
+    pub(crate) async fn space_for(&self, job: &Job) -> Result<SemaphorePermit<'_>, AcquireError> {
         self.free_kib.acquire_many(kib(job)).await
     }
 
-    /// `None` if there is no room for a job.
-    pub(crate) fn try_room_for(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
+    /// `None` if there is no space for a job.
+    pub(crate) fn try_space_for(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
         self.free_kib.try_acquire_many(kib(job)).ok()
     }
 
-    /// Enqueues a job, which is pending from now on. A caller that waits for room or for the permit has enqueued
+    /// Enqueues a job, which is pending from now on. A caller that waits for space or for the permit has enqueued
     /// nothing yet and can be cancelled.
-    pub(crate) fn enqueue(&self, room: SemaphorePermit<'_>, permit: mpsc::Permit<'_, Job>, job: Job) {
-        // Until the job is completed.
-        room.forget();
+    pub(crate) fn enqueue(&self, space: SemaphorePermit<'_>, permit: mpsc::Permit<'_, Job>, job: Job) {
+        // `complete` gives the space back.
+        space.forget();
         self.pending.fetch_add(1, Ordering::AcqRel);
         permit.send(job);
         self.measure();
@@ -92,7 +92,7 @@ impl Shared {
         self.measure();
     }
 
-    /// Makes callers that wait for room fail, now and later.
+    /// Makes callers that wait for space fail, now and later.
     pub(crate) fn close(&self) {
         self.free_kib.close();
     }

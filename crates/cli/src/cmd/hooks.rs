@@ -39,7 +39,7 @@ fn find(settings: &Settings, name: &str) -> Result<EndpointOptions, Failure> {
     })
 }
 
-/// Sends a test report. An answer other than 2xx is an error, and so is none.
+/// Sends a test report. Fails if the endpoint does not answer, or with another status than 2xx.
 async fn test(endpoint: &EndpointOptions) -> Result<(), Failure> {
     let url = &endpoint.url;
     let sent = send_test_report(endpoint).await.map_err(|error| Failure::Usage(error.into()))?;

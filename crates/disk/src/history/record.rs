@@ -1,19 +1,19 @@
 //! The encoding of a message in the file: the excluded targets, then the event.
 //!
 //! ```text
-//! count (2) │ exceptions │ the event: the rest
-//!   exception: kind │ id of a socket (16), or a length (2) and a name, or nothing for everyone
+//! count (2) │ excluded targets │ the event: the rest
+//!   target: kind │ id of a socket (16), or a length (2) and a name, or nothing for everyone
 //! ```
 
 use bytes::{Buf, Bytes};
 use switchboard_backplane::RoomMessage;
 use switchboard_event::{Event, SocketId, Target};
 
-/// Most excluded targets that are written. A message with more is kept in memory only.
-const EXCEPTIONS_MAX: usize = u16::MAX as usize;
+/// Most excluded targets that are written: the count has two bytes. Any further ones are lost at a restart.
+const EXCLUDED_MAX: usize = u16::MAX as usize;
 
 pub(super) fn encode(message: &RoomMessage<'_>) -> Vec<u8> {
-    let except = &message.except[..message.except.len().min(EXCEPTIONS_MAX)];
+    let except = &message.except[..message.except.len().min(EXCLUDED_MAX)];
     let mut out = Vec::with_capacity(64 + message.size() as usize);
     out.extend_from_slice(&(except.len() as u16).to_be_bytes());
     for target in except {

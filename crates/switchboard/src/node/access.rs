@@ -1,8 +1,8 @@
 //! Access control: the rights of a client, by the claim of its token and by the rule of its project.
 //!
-//! [`Operation`] is the one table of operations and the rights that they need. A check happens on the node of the client, before anything
-//! is published. Only what the server does for a client is checked, never what a handler does by itself. While an app
-//! has neither a verifier nor a rule, everything is allowed, and a check is one load.
+//! [`Operation`] is the one table of operations and the rights that they need. A check happens on the node of the
+//! client, before anything is published. Only what the server does for a client is checked, never what a handler does by
+//! itself. While an app has neither a verifier nor a rule, everything is allowed, and a check is one load.
 
 pub(crate) mod control;
 pub(crate) mod grants;

@@ -48,7 +48,7 @@ fn change(
     membership: &Membership,
     change: impl Fn(&Arc<Session>, &Target) -> bool,
 ) -> usize {
-    // Of a node of another version.
+    // A node of another version may send a name that this one does not allow.
     let Ok(target) = membership.target() else { return 0 };
     let members = node.hub().members(project, audience);
     members.iter().filter(|session| change(session, &target)).count()

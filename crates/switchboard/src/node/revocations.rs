@@ -47,7 +47,7 @@ fn every_node() -> (ProjectId, Target) {
     (project, Target::tag("switchboard:every-node").expect("the name is short"))
 }
 
-/// Revokes tokens on all nodes. An error, the most revocations, if this node would remember too many.
+/// Revokes tokens on all nodes. Fails with the bound on revocations if this node would have to remember more.
 pub(crate) async fn revoke(node: &Arc<Node>, revocations: &[Revocation]) -> Result<Applied, usize> {
     let max = node.limits().revocations_max;
     {

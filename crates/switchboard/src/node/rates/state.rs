@@ -133,7 +133,7 @@ fn counted<'a>(per: RateKey, subject: RateSubject<'a>) -> Option<Counted<'a>> {
     }
 }
 
-/// A key as all nodes write it: different subjects of a rule have different ones.
+/// A key as all nodes write it. Each subject that a rule counts has a key of its own.
 fn shared_name(rule: &CompiledRule, subject: RateSubject<'_>) -> String {
     let subject = match counted(rule.per, subject) {
         Some(Counted::User(project, user)) => format!("u{}:{project}{user}", project.len()),

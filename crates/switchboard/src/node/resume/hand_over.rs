@@ -1,5 +1,5 @@
-//! Sessions that move to another node. The node that holds a session checks its ticket, takes the session from its connection, and
-//! answers with its contents, from which the other node makes a new session.
+//! Sessions that move to another node. The node that holds a session checks its ticket, takes the session from its
+//! connection, and answers with its contents, from which the other node makes a new session.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -141,7 +141,7 @@ async fn try_hand_over(
     project: &ProjectId,
     user: Option<&str>,
 ) -> Result<MovedSession, ResumeError> {
-    // Seats and client ids of other protocols belong to a node.
+    // Sessions of other protocols cannot move: their seats and client ids belong to a node.
     let claim: Claim = find(node, text, project, Protocol::Emit)?;
     if claim.user.as_deref().is_some_and(|of_token| user != Some(of_token)) {
         return Err(ResumeError::Token);
