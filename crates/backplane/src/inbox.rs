@@ -79,7 +79,7 @@ pub trait Inbox: Send + Sync + 'static {
     fn start(&self, _receiver: Weak<dyn Receiver>) {}
 
     /// Stores a message for some users, atomically for each, and delivers it to every node with a socket of
-    /// theirs. A message without room is delivered all the same.
+    /// theirs. A message that no inbox has space for is delivered all the same.
     ///
     /// Resolves when the message is durable. After an error it may be stored for some or all of them, so a
     /// retry may store it twice. A long list of users may be stored in parts, each with its own number; the

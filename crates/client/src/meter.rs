@@ -22,7 +22,7 @@ const READ_AHEAD_BYTES: i64 = 64 * 1024;
 /// Longest header of a server's frame.
 const HEADER_BYTES_MAX: usize = 10;
 
-/// A message of that many bytes may have one byte more in the headers of its fragments.
+/// Bytes of a message for each byte that the headers of its fragments may have.
 const BYTES_PER_HEADER_BYTE: usize = 64;
 
 /// The bytes received that belong to no message so far.

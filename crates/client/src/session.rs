@@ -24,7 +24,7 @@ struct State {
     lost: Option<Instant>,
     /// The last known position of each room with a history.
     positions: HashMap<String, Position>,
-    /// The end of the history of rooms that the program has read, for those of which no message has arrived.
+    /// For rooms of which no message has arrived: the end of their history when the program read it.
     read: HashMap<String, Position>,
 }
 

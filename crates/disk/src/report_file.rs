@@ -77,8 +77,9 @@ impl ReportFile {
         self.with(|builder| builder.open(&self.path), read_all)
     }
 
-    /// Inserts the reports that are given and removes the others. Waits for the disk: when this returns, the changes are
-    /// durable. After an error the changes may have been written or not, and the next call opens the file again.
+    /// Writes each report to its place; `None` removes the report at a place. Waits for the disk: when this returns, the
+    /// changes are durable. After an error the changes may have been written or not, and the next call opens the file
+    /// again.
     pub fn write<'a>(
         &self,
         changes: impl IntoIterator<Item = (&'a ReportPlace, &'a Option<StoredReport>)>,
@@ -92,7 +93,7 @@ impl ReportFile {
         open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>,
         work: impl FnOnce(&Database) -> Result<T, redb::Error>,
     ) -> Result<T, ReportFileError> {
-        // Nothing that a panic has left is used.
+        // A poisoned lock is harmless: a panic leaves no database in it.
         let mut current = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);

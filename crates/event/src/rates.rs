@@ -1,4 +1,4 @@
-//! Rate rules: how often clients may send events, and do what is no event.
+//! Rate rules: how often clients may send events and perform other operations.
 //!
 //! A rule counts what one user, socket, address or project does, by the generic cell rate algorithm (GCRA): one number
 //! for each of them. There is no clock here.

@@ -32,7 +32,7 @@ fn type_of(input: &FnArg) -> Option<&Type> {
 }
 
 fn argument(ty: &Type) -> TokenStream {
-    // The error about these names what `T` lacks, such as `Deserialize`.
+    // For a wrapper, the error of the compiler then says what `T` lacks, such as `Deserialize`.
     let check = if is_wrapper(ty) {
         quote_spanned!(ty.span()=> ::switchboard::__private::check_sync_argument::<#ty>())
     } else {

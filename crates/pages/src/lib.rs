@@ -1,8 +1,8 @@
 //! The demo and example pages as files in the binary.
 //!
-//! The demo (`/chat/` and `/canvas/`) is plain JavaScript and always present. The build script bundles the examples (`/examples/`), and
-//! the panel with frames beside the chat, with npm; if that is not possible, the panel is missing, and a page with the reason takes the
-//! place of the examples.
+//! The demo (`/chat/` and `/canvas/`) is plain JavaScript and always present. The build script uses npm to bundle the
+//! examples (`/examples/`), and the panel that shows the frames of the chat. If that is not possible, the panel is
+//! missing, and a page with the reason takes the place of the examples.
 
 pub mod front;
 pub mod snippets;

@@ -171,15 +171,15 @@ impl Assignment {
         }
     }
 
-    /// The reads to perform now, and whether a further partition is to be read as soon as it has room.
+    /// The reads to perform now, and whether a further partition is to be read as soon as it has space.
     pub(crate) fn fetches(&self) -> (Vec<Fetch>, bool) {
         let staying = self.partitions.iter().filter(|(_, partition)| !partition.releasing);
-        let has_room = |number: &u16, partition: &Partition| {
+        let has_space = |number: &u16, partition: &Partition| {
             partition.held() <= HELD_MAX / 2 && self.clients.waiting_bytes(*number) <= WAITING_BYTES_MAX
         };
         let (mut fetches, mut any_full) = (Vec::new(), false);
         for (number, partition) in staying {
-            if has_room(number, partition) {
+            if has_space(number, partition) {
                 fetches.push(Fetch { partition: *number, after: partition.cursor, tenure: partition.tenure });
             } else {
                 any_full = true;

@@ -17,7 +17,7 @@ use crate::shared::Shared;
 const READ_BLOCK: Duration = Duration::from_millis(200);
 
 /// The pause after an empty read while some partition is full. Such a read does not block, because the full
-/// partition may get room at any time.
+/// partition may have space at any time.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// The task before its first connection is in use.

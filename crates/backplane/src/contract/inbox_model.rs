@@ -51,7 +51,7 @@ impl Model {
     }
 
     /// Returns true if a message of that size fits in the project once `evicted` are removed.
-    fn has_room(&self, evicted: &[Message], size: usize) -> bool {
+    fn has_space(&self, evicted: &[Message], size: usize) -> bool {
         let bytes: usize = self.messages().map(|message| message.2).sum();
         let freed: usize = evicted.iter().map(|message| message.2).sum();
         ((self.messages().count() - evicted.len()) as u64) < SMALL.project_messages_max
@@ -80,7 +80,7 @@ impl Model {
                 continue;
             }
             let oldest = self.evicted_by(user, message.2);
-            if self.has_room(&oldest, message.2) {
+            if self.has_space(&oldest, message.2) {
                 let inbox = self.inboxes.entry(user).or_default();
                 inbox.drain(..oldest.len());
                 inbox.push_back(message.clone());

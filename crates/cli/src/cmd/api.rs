@@ -146,7 +146,7 @@ async fn post(api: &Api, endpoint: &str, recipients: &Recipients, body: Value) -
     reached_all(&answer)
 }
 
-/// An answer that not all nodes were reached is an error.
+/// Fails if the answer says that other nodes were not reached.
 fn reached_all(answer: &Value) -> Result<(), Failure> {
     match answer["degraded"] == true {
         true => Err(Failure::Run(anyhow!("other nodes were not reached, because Redis is down"))),

@@ -9,7 +9,7 @@ use crate::cmd::data::json_or_text;
 use crate::output::{Failure, counted};
 use crate::streams::print_line;
 
-/// Sends the event, and prints how far it came.
+/// Sends the event, and prints how many inboxes or sockets it reached, as far as that is known.
 pub(crate) async fn run(dispatch: &Dispatch) -> Result<(), Failure> {
     match &dispatch.connection.url {
         Some(url) => {

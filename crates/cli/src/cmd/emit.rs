@@ -33,7 +33,7 @@ pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
 /// The events of a server without code of its own.
 const BUILT_IN: [&str; 4] = ["/join", "/leave", "/message", "/ping"];
 
-/// Adds the likely event to the error of one that nothing handles.
+/// Turns an error of the server into that of the command. If the event has no handler, it suggests a similar one.
 fn explain(error: RequestError, event: &str) -> anyhow::Error {
     let is_unknown = matches!(&error, RequestError::Refused { code, .. } if code == NO_HANDLER);
     let similarity = |known: &&str| strsim::jaro(known, event);

@@ -18,7 +18,7 @@ const PAGE: &str = "/readyz";
 /// Longest answer that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 100;
 
-/// Prints the server's answer. An answer other than 200 is an error, and so is none within the time-out.
+/// Prints the server's answer. Fails if its status is not 200, or if there is no answer within the time-out.
 pub(crate) async fn run(health: &Health) -> anyhow::Result<()> {
     let (address, client) = match &health.url {
         Some(url) => (parse(url)?, http::client(health.timeout)?),

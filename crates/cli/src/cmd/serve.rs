@@ -9,7 +9,7 @@ use crate::output::{Failure, has_colours};
 use crate::settings;
 use crate::version::VERSION;
 
-/// Runs the server until a signal, also without a reader of its banner and its log. With a JSON log, nothing but JSON is
+/// Runs the server until a signal, even if nothing reads its banner and its log. With a JSON log, nothing but JSON is
 /// printed: no banner, and the error that ends the server is a line of the log.
 pub(crate) async fn run(sources: Sources, mode: Mode, is_public: bool) -> Result<(), Failure> {
     let loaded = settings::load(&sources).map_err(|failure| report(failure, sources.log_format()))?;

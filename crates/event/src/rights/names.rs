@@ -14,7 +14,7 @@ pub(super) struct Names {
 #[derive(Clone, PartialEq, Eq)]
 struct Prefix {
     text: Box<str>,
-    /// Those of this prefix and of all prefixes that it begins with.
+    /// The letters of this prefix, and of all prefixes that it begins with.
     letters: Letters,
     /// The longest other prefix that this one begins with.
     parent: Option<u16>,
@@ -68,10 +68,10 @@ impl Names {
         self.longest_before(end, text).map_or(Letters::default(), |at| self.prefixes[at].letters)
     }
 
-    /// The place of the longest prefix of a text among those before a place.
+    /// The index of the longest prefix of a text, of the first `end` prefixes, which precede the text in the order.
     ///
-    /// All between the longest prefix of a text and the text itself begin with that prefix, so it is the last one
-    /// before the text, or a parent of that.
+    /// Everything between the longest prefix of a text and the text itself begins with that prefix, so it is the last
+    /// one before the text, or a parent of the last one.
     fn longest_before(&self, end: usize, text: &str) -> Option<usize> {
         let mut at = end.checked_sub(1);
         while let Some(candidate) = at

@@ -95,7 +95,7 @@ impl Hub {
         if membership.sets.iter().any(|set| set.target == *target) {
             return Ok(false);
         }
-        self.check_room_for(&membership, target)?;
+        self.check_bounds(&membership, target)?;
         let set = self.enter(session, target);
         membership.sets.push(set);
         self.notify_membership(session, &membership.sets, target, true);
@@ -103,7 +103,7 @@ impl Hub {
     }
 
     /// Checks the bounds on the memberships of one socket.
-    fn check_room_for(&self, membership: &Membership, target: &Target) -> Result<(), JoinError> {
+    fn check_bounds(&self, membership: &Membership, target: &Target) -> Result<(), JoinError> {
         let max = self.memberships_max.load(Ordering::Relaxed);
         if membership.sets.len() >= max {
             return Err(JoinError::TooMany { max });

@@ -1,8 +1,8 @@
 //! The behaviour of an outbox at its bound, by the [policy](OverflowPolicy) of the message.
 //!
 //! Losses are remembered until the receiver has been notified. A live message that is in the history of its room is not
-//! lost: the receiver then *lags* in that room. Further messages of the room are not queued; the owner of the hub reads them
-//! from the history when the outbox has room again, until the receiver has caught up.
+//! lost: the receiver then *lags* in that room. Further messages of the room are not queued; the owner of the hub reads
+//! them from the history when the outbox has space again, until the receiver has caught up.
 
 use bytes::Bytes;
 use switchboard_event::{OverflowPolicy, Position, RoomName};
@@ -33,7 +33,7 @@ impl State {
         bound: Bound<'_>,
     ) -> Option<Appended> {
         let Message { policy, room, position, .. } = *message;
-        if *policy != OverflowPolicy::Volatile && self.makes_room(frame.len(), bound) {
+        if *policy != OverflowPolicy::Volatile && self.makes_space(frame.len(), bound) {
             return None;
         }
         if *policy != OverflowPolicy::Live {
@@ -52,8 +52,8 @@ impl State {
         Some(Appended::Lagging)
     }
 
-    /// Drops the oldest droppable frames until a frame of this size has room. Drops none if all of them are too few.
-    fn makes_room(&mut self, bytes: usize, bound: Bound<'_>) -> bool {
+    /// Drops the oldest droppable frames until there is space for a frame of this size. Drops none if all of them are too few.
+    fn makes_space(&mut self, bytes: usize, bound: Bound<'_>) -> bool {
         let droppable = self.queue.overflow().map_or(0, |overflow| overflow.droppable.bytes());
         if self.bounded_bytes() - droppable + bytes > bound.bytes_max {
             return false;
@@ -88,7 +88,7 @@ impl Outbox {
     }
 
     /// Returns true if at most this many bytes are queued and nothing is held back.
-    pub fn has_room(&self, bytes: usize) -> bool {
+    pub fn has_space(&self, bytes: usize) -> bool {
         let state = self.lock();
         state.held.is_none() && state.bounded_bytes() <= bytes
     }

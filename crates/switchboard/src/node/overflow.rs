@@ -1,5 +1,5 @@
-//! Receivers whose outbox was full: when the outbox has room again, they are notified of lost messages, and messages of rooms with a
-//! history are read for them until they have caught up.
+//! Receivers whose outbox was full: when the outbox has space again, they are notified of lost messages, and messages of
+//! rooms with a history are read for them until they have caught up.
 //!
 //! One task attends to one receiver, from its first loss until nothing is left to do or its connection has ended.
 
@@ -18,8 +18,8 @@ use crate::node::connection_state::is_closed;
 use crate::node::history::read;
 use crate::node::history_request::is_excluded;
 
-/// The divisor of the outbox's bound below which it has room again.
-const HAS_ROOM: usize = 4;
+/// An outbox that is full to one part in this many has space again.
+const HAS_SPACE: usize = 4;
 
 /// How often the outbox of a receiver is checked: at first, and at last. Each pause is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -60,8 +60,8 @@ impl Receiver {
             if is_closed(&self.session) {
                 return;
             }
-            let bytes_max = self.node.limits().outbox_bytes_max / HAS_ROOM;
-            if !self.session.outbox.has_room(bytes_max) {
+            let bytes_max = self.node.limits().outbox_bytes_max / HAS_SPACE;
+            if !self.session.outbox.has_space(bytes_max) {
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
@@ -137,7 +137,7 @@ impl Receiver {
         None
     }
 
-    /// Delivers messages as the outbox has room. Returns false if the lag has ended.
+    /// Delivers messages as the outbox has space. Returns false if the lag has ended.
     async fn deliver(&self, lag: &Lag, page: HistoryPage) -> bool {
         for message in &page.messages {
             let position = Position { epoch: page.epoch, offset: message.offset };

@@ -1,5 +1,5 @@
-//! Reports client actions through the report sinks: to workers connected, authenticated, message and disconnected; to
-//! webhooks also joins and leaves of rooms.
+//! Reports client actions through the report sinks. Workers receive `Connected`, `Authenticated`, `Message` and
+//! `Disconnected`; webhooks also receive `Joined` and `Left`.
 
 use std::sync::Arc;
 

@@ -21,8 +21,8 @@ pub struct Identity {
     /// A JSON object with data of the user, sent to the client by protocols that do so. `None` means
     /// `{"id":…}` with the id as a string.
     pub profile: Option<Payload>,
-    /// What the socket may do beyond the rule of the app, as by the claim `can` of a token. `None` means that the token
-    /// gives no rights of its own.
+    /// What the socket may do beyond the rule of the app, such as the rights in the claim `can` of a token. `None` means
+    /// that the token gives no rights of its own.
     pub rights: Option<Arc<Rights>>,
     /// The id of the token, by which it can be [revoked](crate::App::revoke). `None` if it has none.
     pub token_id: Option<TokenId>,

@@ -56,7 +56,7 @@ local function count_bytes(inbox, user)
   return bytes_held[user]
 end
 
--- The number of oldest messages to evict, and their size, for an inbox that has this many with the new one.
+-- The number of oldest messages to evict, and their size. `waiting` is the number of messages with the new one.
 local function excess(inbox, waiting, inbox_bytes)
   local evicted, freed = 0, 0
   while evicted < waiting - 1 and (waiting - evicted > messages_max or inbox_bytes - freed > bytes_max) do

@@ -1,5 +1,5 @@
 -- Allows a lease to write in a project, unless it was swept there. KEYS: index, tombstone, mirror.
--- ARGV: kinds of copies for legacy servers and their parameters, alternating.
+-- ARGV: kinds of copies for original servers and their parameters, alternating.
 -- Returns 1 if it may write.
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('SADD', KEYS[1], '.')

@@ -34,7 +34,7 @@ local function automatic()
     number = lowest_free_number()
     shard = string.format('shard-%.0f', number)
     local is_taken = redis.call('HEXISTS', plan, shard) == 1
-    -- Only if Redis has lost the ranges.
+    -- A free number has a shard only if Redis has lost the free ranges.
     if is_taken then take_number(number) end
   until not is_taken
   create(shard, capacity, number, redis.call('HINCRBY', meta, 'made', 1))

@@ -72,7 +72,7 @@ impl Update {
         }
         let frame = self.changes_frame();
         let (receivers, full): (Vec<_>, Vec<_>) =
-            self.changes_receivers.iter().partition(|session| has_room(session, frame.len(), node));
+            self.changes_receivers.iter().partition(|session| has_space(session, frame.len(), node));
         let delivered = node.hub().deliver_frame_to(receivers, &frame, OverflowPolicy::Live);
         node.meters().lists.increment(delivered.queued as u64);
         full.iter().map(|session| session.id).collect()
@@ -105,8 +105,8 @@ impl Update {
     }
 }
 
-/// Returns true if an outbox is at most half full with another `len` bytes. A client without room is sent the list
+/// Returns true if an outbox is at most half full with another `len` bytes. A client without this space is sent the list
 /// instead, which does not count.
-fn has_room(session: &Session, len: usize, node: &Node) -> bool {
+fn has_space(session: &Session, len: usize, node: &Node) -> bool {
     session.outbox.bounded_bytes() + len <= node.limits().outbox_bytes_max / 2
 }
