@@ -102,8 +102,8 @@ impl History for DiskHistory {
         if self.shared.is_down() {
             return AppendOutcome::Unavailable;
         }
-        let mut record = Some(record::encode(&message));
-        let bytes = record.as_ref().map_or(0, Vec::len);
+        let mut record = record::encode(&message);
+        let bytes = record.len();
         if self.shared.queued_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > QUEUE_BYTES_MAX {
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             if self.shared.fail() {
@@ -118,7 +118,7 @@ impl History for DiskHistory {
         }
         let room = (message.project.clone(), message.room.clone());
         self.shared.memory.append_at(message, limits, &mut |position, time_ms| {
-            let record = record.take().unwrap_or_default();
+            let record = std::mem::take(&mut record);
             let (limits, size, room) = (*limits, message.size(), room.clone());
             let job = AppendJob { generation, room, position, time_ms, limits, size, record };
             if !self.push(Job::Append(job)) {

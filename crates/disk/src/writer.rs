@@ -113,8 +113,8 @@ impl Writer {
         self.outages.retry_at().unwrap_or(due)
     }
 
-    /// While no jobs arrive: tries the file in an outage, removes expired messages, and seals the file. It is only
-    /// written if there are any, or if the index is not valid, as at the start.
+    /// While no jobs arrive: tries the file in an outage, removes expired messages, and seals the file. Outside of an
+    /// outage a transaction is written only if messages have expired, or if the index is not valid, as at the start.
     fn write_idle(&mut self, now: Now) -> Option<Written> {
         let is_expiry_due = now.at >= self.expire_at;
         let is_needed = self.outages.is_current()
