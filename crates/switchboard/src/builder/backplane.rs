@@ -6,7 +6,6 @@ use switchboard_backplane::{Backplane, Bus, Inbox, RateStore, ReportSink, Revoca
 use switchboard_event::Protocol;
 
 use crate::api::app::App;
-use crate::node::resume::options::Resuming;
 
 impl App {
     /// Connects this node to others: sets the bus and the store of a backplane, and, if it has them, its inbox, its history, its
@@ -60,23 +59,6 @@ impl App {
     /// ```
     pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
         self.change_settings(|settings| settings.bus = Some(bus));
-        self
-    }
-
-    /// Keeps sessions when their connections break, if the client can resume, as the TypeScript SDK and the Rust client can: it
-    /// takes its session over with its rooms, tags and user. Default: sessions end with their connections.
-    ///
-    /// With kept sessions, `@detached` hooks run when a connection breaks, `@resume` hooks before the session is resumed, and
-    /// `@disconnect` hooks when the session ends. A `@resume` hook that returns an error refuses: the client gets a new
-    /// session.
-    ///
-    /// ```
-    /// use switchboard::{App, Resuming};
-    ///
-    /// let app = App::new().with_resume(Resuming::default());
-    /// ```
-    pub fn with_resume(self, resuming: Resuming) -> Self {
-        self.change_settings(|settings| settings.resuming = Some(resuming));
         self
     }
 

@@ -1,4 +1,4 @@
-//! Setters of an app's endpoints: its protocols, plain HTTP, and the clients that may connect.
+//! Setters of an app's endpoints: its protocols, plain HTTP, the clients that may connect, and their sessions.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use crate::api::socket::Socket;
 use crate::net::options::{AcceptOptions, CurrentOptions};
 use crate::node::access::rule::AccessRule;
 use crate::node::connect_gate::ConnectGate;
+use crate::node::resume::options::Resuming;
 use crate::node::verifier::{AnswersTokens, CurrentVerifier, Verifier};
 use crate::protocols::koji::options::Koji;
 use crate::protocols::mesa::options::{Mesa, MesaOnly};
@@ -153,5 +154,22 @@ impl App {
     /// ```
     pub fn with_tokens_answered(self) -> Self {
         self.set(AnswersTokens)
+    }
+
+    /// Keeps sessions when their connections break, if the client can resume, as the TypeScript SDK and the Rust client can: it
+    /// takes its session over with its rooms, tags and user. Default: sessions end with their connections.
+    ///
+    /// With kept sessions, `@detached` hooks run when a connection breaks, `@resume` hooks before the session is resumed, and
+    /// `@disconnect` hooks when the session ends. A `@resume` hook that returns an error refuses: the client gets a new
+    /// session.
+    ///
+    /// ```
+    /// use switchboard::{App, Resuming};
+    ///
+    /// let app = App::new().with_resume(Resuming::default());
+    /// ```
+    pub fn with_resume(self, resuming: Resuming) -> Self {
+        self.change_settings(|settings| settings.resuming = Some(resuming));
+        self
     }
 }

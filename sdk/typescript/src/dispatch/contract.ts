@@ -40,7 +40,7 @@ export type PayloadOf<C extends ShardContract, N> = C extends UntypedShard
     ? EventsOf<C>[N]
     : undefined;
 
-/** The payload of an event, as it arrives: the server adds the sender and the time to an object; nothing becomes `{}`. */
+/** The payload of an event, as it arrives: the server adds the sender and the time to an object; `{}` if it was absent. */
 export type ReceivedPayloadOf<C extends ShardContract, N> = C extends UntypedShard ? Unchecked : Received<PayloadOf<C, N>>;
 
 type Received<P> = P extends undefined | null ? PayloadMetadata : P extends readonly unknown[] ? P : P extends object ? P & PayloadMetadata : P;

@@ -48,7 +48,7 @@ impl Update {
         HEAD_BYTES_MAX + clients + ID_BYTES * self.left.len()
     }
 
-    /// Sends the update. Returns the clients whose outboxes had no room for the changes.
+    /// Sends the update. Returns the clients whose outboxes had no space for the changes.
     pub(crate) fn send(&self, node: &Node, versions: &mut Versions) -> Vec<SocketId> {
         let missed = self.send_changes(node);
         // New clients last: they may send once they have the list, and the other clients ignore unknown senders.
