@@ -120,8 +120,8 @@ impl MemoryHistory {
         });
     }
 
-    /// Adds the history of a room that was kept elsewhere: its messages with the last numbers up to the offset of `top`, oldest first,
-    /// each with its time.
+    /// Adds the history of a room that was kept elsewhere. `messages` are its latest ones, oldest first, each with its
+    /// time. The last of them has the offset of `top`.
     pub fn restore(
         &self,
         (project, room): (&ProjectId, &RoomName),

@@ -127,7 +127,7 @@ impl RateRule {
             return Err(RateRuleError::Event(event.chars().take(64).collect()));
         }
         let rate: Rate = rate.parse().map_err(|_| RateRuleError::Rate(rate.chars().take(64).collect()))?;
-        // Written alone, `RateAction::Refuse` would be an error for frames.
+        // A rule for frames cannot refuse, so it closes.
         let is_frame = events.iter().any(|event| event == RatedOperation::Frame.name());
         let action = if is_frame { RateAction::Close } else { RateAction::Refuse };
         RateRule { events, per, rate, burst: 1, action }.with_burst(rate.count())

@@ -115,7 +115,7 @@ async fn project_rules_are_enforced() {
         "the project rules allow one seat per shard"
     );
     let mut third = Peer::connect(&server.url("/?projectId=p")).await;
-    assert_eq!(third.closed().await, (1013, "the project has its most clients".into()));
+    assert_eq!(third.closed().await, (1013, "the project is full".into()));
     ann.emit_to("chat_line", json!("without identity"), json!(["bob"])).await;
     bob.emit_to("tap", json!(1), json!([ann.id])).await;
     bob.emit_to("chat_line", json!("x".repeat(100)), json!([ann.id])).await;

@@ -49,7 +49,7 @@ impl Drop for Seat {
 /// A client has no seat. It is closed with 1013, after which clients connect again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SeatError {
-    #[error("the project has its most clients")]
+    #[error("the project is full")]
     Full,
     /// The text is the reason of the close frame, so it does not contain the store's error.
     #[error("no seat can be taken at present")]
