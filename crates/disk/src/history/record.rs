@@ -1,7 +1,7 @@
 //! The encoding of a message in the file: the excluded targets, then the event.
 //!
 //! ```text
-//! count (2) │ excluded targets │ the event: the rest
+//! count (4) │ excluded targets │ the event: the rest
 //!   target: kind │ id of a socket (16), or a length (2) and a name, or nothing for everyone
 //! ```
 
@@ -9,14 +9,10 @@ use bytes::{Buf, Bytes};
 use switchboard_backplane::RoomMessage;
 use switchboard_event::{Event, SocketId, Target};
 
-/// Most excluded targets that are written: the count has two bytes. Any further ones are lost at a restart.
-const EXCLUDED_MAX: usize = u16::MAX as usize;
-
 pub(super) fn encode(message: &RoomMessage<'_>) -> Vec<u8> {
-    let except = &message.except[..message.except.len().min(EXCLUDED_MAX)];
     let mut out = Vec::with_capacity(64 + message.size() as usize);
-    out.extend_from_slice(&(except.len() as u16).to_be_bytes());
-    for target in except {
+    out.extend_from_slice(&(message.except.len() as u32).to_be_bytes());
+    for target in message.except {
         match target {
             Target::Everyone => out.push(b'='),
             Target::Socket(id) => {
@@ -41,7 +37,7 @@ fn write_name(out: &mut Vec<u8>, kind: u8, name: &str) {
 /// Returns the excluded targets and the event; none if the bytes are no message.
 pub(super) fn decode(bytes: &[u8]) -> Option<(Vec<Target>, Event)> {
     let mut bytes = Bytes::copy_from_slice(bytes);
-    let count = bytes.try_get_u16().ok()?;
+    let count = bytes.try_get_u32().ok()?;
     let mut except = Vec::new();
     for _ in 0..count {
         except.push(target(&mut bytes)?);
@@ -98,5 +94,14 @@ mod tests {
         assert_eq!((kept, format!("{read:?}")), (except.to_vec(), format!("{event:?}")));
         let exceptions = written.len() - event.data.as_bytes().len();
         assert!((0..exceptions).all(|len| decode(&written[..len]).is_none()));
+    }
+
+    #[test]
+    fn a_message_that_excludes_very_many_targets_excludes_all_of_them_when_it_is_read() {
+        let event = Event { name: Name::new("said").unwrap(), data: Payload::NULL, sender: None, time_ms: 7 };
+        let except = vec![Target::user("7").unwrap(); usize::from(u16::MAX) + 2];
+        let (project, room) = (name("p"), name("r"));
+        let written = encode(&RoomMessage { project: &project, room: &room, except: &except, event: &event });
+        assert_eq!(decode(&written).unwrap().0.len(), except.len());
     }
 }
