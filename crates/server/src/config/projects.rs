@@ -62,6 +62,11 @@ pub struct ProjectSettings {
     /// `projects.every`. Default: no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_max: Option<Limit>,
+    /// Keeps the session of a Koji client, with its seat and its place on the member list, for `resume.seconds` after its
+    /// connection has broken. If false, the others see at once that it has gone, and it comes back as a new client; a
+    /// change applies to clients that connect afterwards. Default true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume: Option<bool>,
     /// Ignores events of clients without a user. Default false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emit_needs_identity: Option<bool>,
@@ -208,6 +213,7 @@ impl ProjectSettings {
             capacity_max: self.capacity_max.unwrap_or(rules.capacity_max),
             named_overflow: self.named_overflow.unwrap_or(rules.named_overflow),
             connections_max: self.connections_max.map_or(rules.connections_max, |limit| limit.0),
+            resume: self.resume.unwrap_or(rules.resume),
             emit_needs_identity: self.emit_needs_identity.unwrap_or(rules.emit_needs_identity),
             events: self.events.clone().or(rules.events),
             message_units_max: self.message_units_max.unwrap_or(rules.message_units_max),

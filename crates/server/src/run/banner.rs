@@ -94,7 +94,7 @@ impl<'a> Banner<'a> {
         if config.koji.enabled {
             let projects = &config.projects;
             let which = if projects.any { "any project".into() } else { project_list(&projects.named) };
-            writeln!(f, "  koji     {address}/?projectId=…  open to {access}; {which}")?;
+            writeln!(f, "  koji     {address}/koji?projectId=…  open to {access}; {which}")?;
         }
         if let Some(own) = self.mesa {
             let (path, dispatchers, ws) = (&config.mesa.path, self.dispatchers(), self.ws(TlsListener::Mesa));

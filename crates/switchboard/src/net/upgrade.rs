@@ -308,9 +308,10 @@ impl UpgradeService {
         refusal: Option<ResumeError>,
     ) -> (Socket, Option<Guard>) {
         let (app, node) = (self.app(), self.app().node());
-        let Admission { protocol, project, state, greeting, on_connected } = admission;
+        let Admission { protocol, project, state, greeting, may_resume, on_connected } = admission;
         let state = ConnectionState::new(info, state);
-        let notice = resume::offer(node, &state, id, &project, protocol, refusal);
+        let sessions = node.resumable().filter(|_| may_resume);
+        let notice = resume::offer(sessions, &state, id, &project, protocol, refusal);
         let session = node.hub().add(NewSession {
             id,
             project,

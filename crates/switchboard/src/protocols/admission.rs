@@ -29,6 +29,8 @@ pub(crate) struct Admission {
     pub(crate) state: ProtocolState,
     /// The first frame, if the protocol has one.
     pub(crate) greeting: Option<Bytes>,
+    /// Whether the session may outlive its connection.
+    pub(crate) may_resume: bool,
     pub(crate) on_connected: OnConnected,
 }
 

@@ -61,6 +61,7 @@ impl WireProtocol for EmitProtocol {
             project: app.project_id().clone(),
             state: Box::new(()),
             greeting: None,
+            may_resume: true,
             on_connected: Box::new(move |socket| {
                 if token.is_some() {
                     log_in(socket, token, None);

@@ -102,6 +102,7 @@ impl WireProtocol for KojiProtocol {
             project: params.project.clone(),
             state: Box::new(ClientState::new(&params, seat.shard.clone(), &seat.entry)),
             greeting: Some(seat.greeting()),
+            may_resume: params.rules.resume,
             on_connected: Box::new(move |socket| {
                 let membership = ShardMembership::new(socket.node(), socket.session(), seat);
                 match login {

@@ -56,6 +56,7 @@ impl WireProtocol for MesaProtocol {
             protocol: Protocol::Mesa,
             project: Self::project(app, &settings).clone(),
             greeting: Some(greeting(&settings)),
+            may_resume: false,
             state: Box::new(ClientState::new(settings)),
             on_connected: Box::new(|socket| {
                 let deadline = start_login_timeout(socket.node(), socket.session())?;

@@ -1,11 +1,12 @@
 //! Shards of the Koji protocol over real sockets: placement, seats, and the list of shards.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use switchboard::protocols::ProjectRules;
-use switchboard::{App, Koji, ProjectId, Reply, Request, ShardName, Socket, Target};
-use switchboard_testkit::{Peer, RawPeer, TestServer, raw};
+use switchboard::{App, Koji, ProjectId, Reply, Request, Resuming, ShardName, Socket, Target};
+use switchboard_testkit::{Peer, RawPeer, TestServer, raw, until};
 
 use crate::koji::{get, join, shards, start, two, until_shards_are, with_rules, without_metadata};
 
@@ -162,4 +163,35 @@ async fn emit_rooms_and_koji_shards_of_the_same_name_exchange_events() {
     emit.quiet().await;
     in_other_project.quiet().await;
     assert_eq!(shards(&server, "default").await, json!([{ "shardName": "lobby", "numConnectedClients": 1 }]));
+}
+
+#[tokio::test]
+async fn a_project_without_resume_frees_a_seat_as_soon_as_a_connection_breaks() {
+    let koji = Koji::new().with_projects(|project| {
+        Some(Arc::new(ProjectRules { resume: project.as_str() != "race", ..ProjectRules::default() }))
+    });
+    let app = App::new().with_koji(koji).with_resume(Resuming::default());
+    let server = TestServer::start(app).await;
+    for (project, is_kept) in [("race", false), ("story", true)] {
+        let query = format!("projectId={project}&maxConnectionsPerShard=2");
+        let mut stays = join(&server, &query).await;
+        let mut breaks = Peer::connect(&server.url(&format!("/koji?{query}&sb=1"))).await;
+        let connected = breaks.next().await;
+        let has_ticket = breaks.next().await["payload"]["ticket"].is_string();
+        assert_eq!(has_ticket, is_kept, "{project}: the client has a ticket only if its session may be kept");
+        let list = stays.list_where(|list| list.as_object().unwrap().len() == 2).await;
+        let id = connected["payload"]["clientId"].as_str().unwrap();
+        assert!(list.get(id).is_some());
+        // Without a close frame, as when a phone loses its network.
+        drop(breaks);
+        if is_kept {
+            let socket =
+                server.app.project(&ProjectId::new(project).unwrap()).socket(id.parse().unwrap()).unwrap();
+            until("the session is detached", async || socket.is_detached()).await;
+            assert_eq!(join(&server, &query).await.shard, "shard-2", "its seat is taken");
+        } else {
+            stays.list_where(|list| list.as_object().unwrap().len() == 1).await;
+            assert_eq!(join(&server, &query).await.shard, "shard-1", "its seat is free");
+        }
+    }
 }

@@ -46,6 +46,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("projects.every.capacity_max", "50"),
     ("projects.every.named_overflow", "true"),
     ("projects.every.connections_max", "1000"),
+    ("projects.every.resume", "false"),
     ("projects.every.emit_needs_identity", "true"),
     ("projects.every.events", r#"["move", "chat_*"]"#),
     ("projects.every.message_units_max", "10000"),

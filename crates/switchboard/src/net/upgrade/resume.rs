@@ -22,7 +22,7 @@ use crate::node::ending_session::{EndingSession, Guard};
 use crate::node::identity::verify_before_connect;
 use crate::node::resume::hand_over::is_of_another_node;
 use crate::node::resume::recovery::{await_positions, stop_awaiting};
-use crate::node::resume::sessions::Offer;
+use crate::node::resume::sessions::{Offer, ResumableSessions};
 use crate::node::resume::take_over::{Claim, ResumeError, Taker, find, take_over};
 use crate::node::resume::{Detached, end_detached};
 use crate::node::{inbox, verifier::CurrentVerifier};
@@ -67,9 +67,9 @@ pub(super) fn answer_subprotocol(request: &HeaderMap, response: &mut HeaderMap) 
 }
 
 /// The `@session` frame of a new session; `None` if the client does not understand it, or sessions are not kept and it has
-/// shown no ticket. `refusal` is why the client did not get the session of its ticket.
+/// shown no ticket. `sessions` keeps them; `refusal` is why the client did not get the session of its ticket.
 pub(super) fn offer(
-    node: &Node,
+    sessions: Option<&ResumableSessions>,
     state: &ConnectionState,
     id: SocketId,
     project: &ProjectId,
@@ -82,7 +82,7 @@ pub(super) fn offer(
         return None;
     }
     let mut data = json!({ "resumed": false });
-    if let Some(sessions) = node.resumable() {
+    if let Some(sessions) = sessions {
         let Offer { ticket, seconds } = sessions.offer(state, id, project);
         data["ticket"] = ticket.into();
         data["seconds"] = seconds.into();

@@ -14,6 +14,9 @@ pub struct ProjectRules {
     pub named_overflow: bool,
     /// Maximum number of clients of the project; a further client is closed with 1013. Default: `None`, no limit.
     pub connections_max: Option<usize>,
+    /// Whether the session of a client, with its seat and its place on the member list, is kept for a while after its connection
+    /// has broken, if the app has [`Resuming`](crate::Resuming). If not, its seat is free at once. Default: true.
+    pub resume: bool,
     /// Whether events of clients that are not logged in are ignored. Default: false.
     pub emit_needs_identity: bool,
     /// Names of the events that clients may emit; a name that ends in `*` is a prefix. Other events are
@@ -41,6 +44,7 @@ impl Default for ProjectRules {
             capacity_max: ProjectRules::SEATS_MAX,
             named_overflow: false,
             connections_max: None,
+            resume: true,
             emit_needs_identity: false,
             events: None,
             message_units_max: MESSAGE_UNITS_MAX,
