@@ -12,8 +12,8 @@
  */
 
 import type { RequestOptions } from "./requestOptions.js";
-import type { Unchecked } from "../core/unchecked.js";
-import type { StandardSchemaV1 } from "./schema.js";
+import type { Known, Unchecked } from "../core/unchecked.js";
+import type { Schemas, StandardSchemaV1 } from "./schema.js";
 
 /** The names and types of all events. Every part is optional; the methods of an absent part accept no name. */
 export interface Contract {
@@ -31,26 +31,6 @@ export interface Contract {
 export interface UntypedContract extends Contract {
   /** Distinguishes it from a contract. */
   readonly untyped: true;
-}
-
-/** Schemas for validation at run time; each must be synchronous. */
-export interface Schemas {
-  /** For events that the client sends. */
-  readonly emits?: { readonly [event: string]: StandardSchemaV1 };
-  /** For requests of the client. */
-  readonly requests?: { readonly [event: string]: RequestSchemas };
-  /** For events that the server sends. */
-  readonly events?: { readonly [event: string]: StandardSchemaV1 };
-  /** For requests of the server. */
-  readonly serverRequests?: { readonly [event: string]: RequestSchemas };
-}
-
-/** The schemas of a request and its reply. */
-export interface RequestSchemas {
-  /** Of the request; without it any data is accepted. */
-  readonly data?: StandardSchemaV1;
-  /** Of the reply; without it any data is accepted. */
-  readonly reply?: StandardSchemaV1;
 }
 
 /** The contract that the schemas describe. */
@@ -112,10 +92,13 @@ export type Arguments<Data, Options> = undefined extends Data
   ? [data?: Data, options?: Options]
   : [data: Data, options?: Options];
 
+/** The arguments after a name that is wrong: the compiler is to blame the name only. */
+export type AnyArguments<Options> = [data?: Unchecked, options?: Options];
+
 /** `request` of a client: without a contract the caller may name the type of the reply. */
 export type RequestMethod<C extends Contract> = C extends UntypedContract
   ? <Reply = Unchecked>(event: string, data?: unknown, options?: RequestOptions) => Promise<Reply>
-  : <N extends Names<C, "requests">>(
-      event: N,
-      ...rest: Arguments<RequestDataOf<C, "requests", N>, RequestOptions>
+  : <N extends string>(
+      event: Known<N, Names<C, "requests">>,
+      ...rest: [N] extends [Names<C, "requests">] ? Arguments<RequestDataOf<C, "requests", N>, RequestOptions> : AnyArguments<RequestOptions>
     ) => Promise<ReplyOf<C, "requests", N>>;

@@ -8,8 +8,9 @@ import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
 import type { Gap, Recovery } from "../core/session.js";
 import type { CallOptions } from "../core/timeout.js";
-import type { Unchecked } from "../core/unchecked.js";
+import type { Known, Unchecked } from "../core/unchecked.js";
 import type {
+  AnyArguments,
   Arguments,
   Contract,
   ContractOf,
@@ -19,13 +20,13 @@ import type {
   ReplyOf,
   RequestDataOf,
   RequestMethod,
-  Schemas,
   UntypedContract,
 } from "./contract.js";
 import { EmitProtocol, type Handler } from "./emitProtocol.js";
 import type { HistoryOptions, RoomHistory } from "../core/history.js";
 import type { EmitClientOptions } from "./options.js";
 import type { RequestOptions } from "./requestOptions.js";
+import type { Schemas } from "./schema.js";
 
 /** Options of `emit`. */
 export interface EmitOptions {
@@ -100,7 +101,10 @@ export class Namespace<C extends Contract = UntypedContract> {
    * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError`, `InvalidDataError` or
    * `BadOptionError`.
    */
-  emit<N extends Names<C, "emits">>(event: N, ...rest: Arguments<DataOf<C, "emits", N>, EmitOptions>): this;
+  emit<N extends string>(
+    event: Known<N, Names<C, "emits">>,
+    ...rest: [N] extends [Names<C, "emits">] ? Arguments<DataOf<C, "emits", N>, EmitOptions> : AnyArguments<EmitOptions>
+  ): this;
   emit(event: string, data?: unknown, options?: EmitOptions): this {
     checkOptions(options, EMIT_OPTIONS);
     this.#protocol.emit(this.#prefixed(event), data, options?.volatile);

@@ -19,7 +19,7 @@ import { historyOptions, type HistoryOptions, type RoomHistory } from "../core/h
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
 import { RateLimitedError, refusedErrorFrom } from "../core/refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
-import { schemaOf, validated } from "./schema.js";
+import { checkSchemas, schemaOf, validated } from "./schema.js";
 
 /** The limit of server requests in progress; further ones get no reply. */
 const HANDLERS_IN_FLIGHT_MAX = 256;
@@ -58,6 +58,7 @@ export class EmitProtocol {
 
   constructor(url: string | URL, given: EmitClientOptions) {
     const options = resolveOptions<EmitClientOptions>(OWN_OPTIONS, { reconnect: false, maxRetries: 10 }, given);
+    checkSchemas(options.schemas);
     this.#options = options;
     const address = webSocketUrl(url);
     this.connection = new ReconnectingConnection(

@@ -5,7 +5,7 @@
  */
 
 export * from "../core/exports.js";
-export type { Contract, ContractOf, RequestSchemas, Schemas, UntypedContract } from "./contract.js";
+export type { Contract, ContractOf, UntypedContract } from "./contract.js";
 export {
   connect,
   EmitClient,
@@ -15,4 +15,4 @@ export {
 } from "./emitClient.js";
 export type { EmitClientOptions } from "./options.js";
 export type { RequestOptions } from "./requestOptions.js";
-export { InvalidDataError, type Issue, type StandardSchemaV1 } from "./schema.js";
+export { InvalidDataError, type Issue, type RequestSchemas, type Schemas, type StandardSchemaV1 } from "./schema.js";

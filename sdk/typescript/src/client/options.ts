@@ -2,9 +2,9 @@
  * The options of `EmitClient`.
  */
 
-import { BOOLEAN, BYTES, MILLISECONDS, OBJECT, STRING } from "../core/check.js";
+import { BOOLEAN, BYTES, MILLISECONDS, NAME, OBJECT } from "../core/check.js";
 import type { ConnectionOptions, OwnExpectations } from "../core/options.js";
-import type { Schemas } from "./contract.js";
+import type { Schemas } from "./schema.js";
 
 /** Options of a client. `reconnect` defaults to false, `maxRetries` to 10. */
 export interface EmitClientOptions extends ConnectionOptions {
@@ -27,7 +27,7 @@ export interface EmitClientOptions extends ConnectionOptions {
 export const OWN_OPTIONS: OwnExpectations<EmitClientOptions> = {
   requestTimeout: MILLISECONDS,
   messageBytesMax: BYTES,
-  tokenParameter: STRING,
+  tokenParameter: NAME,
   resume: BOOLEAN,
   schemas: OBJECT,
 };

@@ -2,6 +2,7 @@
  * Validation of data by any library that implements Standard Schema (https://standardschema.dev).
  */
 
+import { check, checkOptions, OBJECT, type Expectation, type Expectations } from "../core/check.js";
 import { SwitchboardError } from "../core/errors.js";
 
 /** The part of Standard Schema, version 1, that this package uses. */
@@ -46,6 +47,26 @@ export interface Issue {
     | undefined;
 }
 
+/** Schemas for validation at run time; each must be synchronous. */
+export interface Schemas {
+  /** For events that the client sends. */
+  readonly emits?: { readonly [event: string]: StandardSchemaV1 };
+  /** For requests of the client. */
+  readonly requests?: { readonly [event: string]: RequestSchemas };
+  /** For events that the server sends. */
+  readonly events?: { readonly [event: string]: StandardSchemaV1 };
+  /** For requests of the server. */
+  readonly serverRequests?: { readonly [event: string]: RequestSchemas };
+}
+
+/** The schemas of a request and its reply. */
+export interface RequestSchemas {
+  /** Of the request; without it any data is accepted. */
+  readonly data?: StandardSchemaV1;
+  /** Of the reply; without it any data is accepted. */
+  readonly reply?: StandardSchemaV1;
+}
+
 /** The data does not match its schema; it was not sent, or not delivered to listeners. */
 export class InvalidDataError extends SwitchboardError {
   readonly code = "invalid_data";
@@ -68,6 +89,29 @@ export class InvalidDataError extends SwitchboardError {
 function inWords({ message, path = [] }: Issue): string {
   const keys = path.map((key) => String(typeof key === "object" ? key.key : key));
   return keys.length ? `${keys.join(".")}: ${message}` : message;
+}
+
+const PARTS: Expectations<Schemas> = { emits: OBJECT, requests: OBJECT, events: OBJECT, serverRequests: OBJECT };
+
+const isSchema = (value: unknown): boolean => Object(value) === value && "~standard" in (value as object);
+
+const SCHEMA: Expectation = { expected: "a schema of a library with Standard Schema", allows: isSchema };
+
+const REQUEST_SCHEMAS: Expectation = {
+  expected: "an object with the schemas `data` and `reply`",
+  allows: (value) =>
+    OBJECT.allows(value) &&
+    !isSchema(value) &&
+    Object.entries(value as object).every(([name, schema]) => /^(data|reply)$/.test(name) && (schema === undefined || isSchema(schema))),
+};
+
+/** Throws `BadOptionError` for a schema in a place where it would never be used. */
+export function checkSchemas(schemas: Schemas | undefined): void {
+  checkOptions<Schemas>(schemas, PARTS);
+  for (const [part, events] of Object.entries(schemas ?? {})) {
+    const expectation = /equests$/.test(part) ? REQUEST_SCHEMAS : SCHEMA;
+    for (const [event, schema] of Object.entries(events ?? {})) check(`schemas.${part}["${event}"]`, schema, expectation);
+  }
 }
 
 /** Returns the schema of an event, which may have any name, such as `constructor`. */

@@ -50,9 +50,13 @@ export function encodeName(name: string | number, excluded?: RegExp): string {
   throw new BadOptionError(`an address cannot contain ${JSON.stringify(name)}`);
 }
 
-/** The address in messages: without user, password and query, which may contain a token. */
+/**
+ * The address in messages: without user, password and query, which may contain a token. That of the page's own server
+ * says so: it may be a development server, such as Vite.
+ */
 export function shownAddress({ protocol, host, pathname }: URL): string {
-  return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
+  const owner = webPage()?.host === host ? ", the page's own server" : "";
+  return `${protocol}//${host}${pathname === "/" ? "" : pathname}${owner}`;
 }
 
 function schemeOf(host: string): string {

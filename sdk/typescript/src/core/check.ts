@@ -22,6 +22,7 @@ const isString = (value: unknown): boolean => typeof value === "string";
 const isNumberFrom0 = (value: unknown): boolean => typeof value === "number" && value >= 0;
 
 export const STRING: Expectation = { expected: "a string", allows: isString };
+export const NAME: Expectation = { expected: "a string that is not empty", allows: (value) => isString(value) && value !== "" };
 export const SECRET: Expectation = { expected: "a string", allows: isString, isSecret: true };
 export const BOOLEAN: Expectation = { expected: "true or false", allows: (value) => typeof value === "boolean" };
 export const FUNCTION: Expectation = { expected: "a function", allows: (value) => typeof value === "function" };
@@ -30,6 +31,14 @@ export const MILLISECONDS: Expectation = { expected: "a number of milliseconds, 
 export const BYTES: Expectation = { expected: "a number of bytes, 0 or more", allows: isNumberFrom0 };
 export const COUNT: Expectation = { expected: "a number, 0 or more", allows: isNumberFrom0 };
 export const WHOLE_NUMBER: Expectation = { expected: "a whole number", allows: (value) => Number.isInteger(value) };
+/** A whole number from 1 to `max`; a string of its digits, too, if `orText`. */
+export const wholeNumber = (max: number, orText?: boolean): Expectation => ({
+  expected: `a whole number from 1 to ${max.toLocaleString("en-US")}`,
+  allows: (value) => {
+    const isNumber = Number.isInteger(value) || (orText && isString(value) && /^[1-9]\d*$/.test(value as string));
+    return !!isNumber && Number(value) >= 1 && Number(value) <= max;
+  },
+});
 export const STRING_OR_NUMBER: Expectation = {
   expected: "a string or a number",
   allows: (value) => isString(value) || typeof value === "number",

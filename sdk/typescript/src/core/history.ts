@@ -2,7 +2,7 @@
  * The messages that a room keeps: the options of a read, and its answer.
  */
 
-import { COUNT, OBJECT, type Expectations } from "./check.js";
+import { OBJECT, wholeNumber, type Expectations } from "./check.js";
 import type { Position } from "./session.js";
 import { CALL_OPTIONS, type CallOptions } from "./timeout.js";
 
@@ -18,7 +18,7 @@ export interface HistoryOptions extends CallOptions {
 
 /** A function, because bundlers keep a constant with a spread even if nothing uses it. */
 export const historyOptions = (): Expectations<HistoryOptions> =>
-  ({ ...CALL_OPTIONS, before: OBJECT, after: OBJECT, limit: COUNT });
+  ({ ...CALL_OPTIONS, before: OBJECT, after: OBJECT, limit: wholeNumber(1000) });
 
 /** A message in a history. */
 export interface HistoryMessage<Data = unknown> {

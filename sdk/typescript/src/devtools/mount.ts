@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+import { BOOLEAN, check, checkOptions, FUNCTION, type Expectation, type Expectations } from "../core/check.js";
 import type { Connection } from "../core/connection.js";
 import type { WebSocketClass } from "../core/options.js";
 import { Log, type LineState } from "./log.js";
@@ -36,11 +37,24 @@ export interface Panel {
   unmount(): void;
 }
 
+const CLIENT: Expectation = {
+  expected: "an EmitClient, a Dispatch or a Mesa Client",
+  allows: (value) => Object(Object(value).connection) === Object(value).connection,
+};
+
+const PANEL_OPTIONS: Expectations<PanelOptions> = {
+  container: { expected: "an element", allows: (value) => value instanceof Element },
+  open: BOOLEAN,
+  onToggle: FUNCTION,
+};
+
 /**
  * Mounts a panel. With a client it shows the client's connections from the next one on, so call it before the client
- * connects; without one it shows every WebSocket that the page opens afterwards.
+ * connects; without one it shows every WebSocket that the page opens afterwards. Throws `BadOptionError`.
  */
 export function mount(client?: Observable, options: PanelOptions = {}): Panel {
+  if (client !== undefined) check("the client", client, CLIENT);
+  checkOptions(options, PANEL_OPTIONS);
   const log = new Log();
   const { container, open = !!container, onToggle } = options;
   const view = new PanelView(log, (isOpen) => onToggle?.(isOpen));

@@ -34,7 +34,7 @@ function stateRow(entry: StateEntry): HTMLLIElement {
   const detail = entry.detail ? [make("bdi", "frame-preview", entry.detail)] : [];
   const dot = make("span", "dot");
   dot.ariaHidden = "true";
-  return make("li", `state ${entry.state}`, make("div", "summary", dot, title, make("span"), timeOf(entry), ...detail));
+  return make("li", `state ${entry.state}`, make("div", "summary", dot, title, make("span", "frame-size"), timeOf(entry), ...detail));
 }
 
 function frameRow(entry: FrameEntry): HTMLLIElement {

@@ -95,7 +95,16 @@ details[open] .frame-preview { display: none; }
 
 @container (max-width: 420px) {
   .check { margin-inline-start: auto; }
+  .tools { gap: 6px; padding-inline: 12px; }
+  .tools button { padding-inline: 9px; }
   .tools input[type="search"] { order: 1; flex-basis: 100%; }
+  .summary { column-gap: 7px; padding-inline: 12px; }
+  .json { padding-inline: 33px 12px; }
+  /* The size and the time are on the second line, so that the name has the first. */
+  .frame-title { grid-area: 1 / 2 / auto / -1; }
+  .frame-preview { grid-area: 2 / 2; }
+  .frame-size { grid-area: 2 / 3; }
+  .frame-time { grid-area: 2 / 4; }
 }
 
 /* A closed panel in a narrow column shows its bar vertically. */

@@ -6,7 +6,7 @@
  */
 
 import { encodeName, urlBelow } from "../core/address.js";
-import { BOOLEAN, check, checkOptions, FUNCTION, OBJECT, SECRET, shown, STRING, STRING_OR_NUMBER, type Expectation, type Expectations } from "../core/check.js";
+import { BOOLEAN, check, checkOptions, FUNCTION, OBJECT, SECRET, shown, STRING, wholeNumber, type Expectations } from "../core/check.js";
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import { AuthenticationFailedError, BadDataError, type SwitchboardError } from "../core/errors.js";
 import type { HistoryOptions, RoomHistory } from "../core/history.js";
@@ -18,6 +18,7 @@ import { ReconnectingConnection } from "../core/reconnectingConnection.js";
 import { Session, type Gap, type Recovery } from "../core/session.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
+import type { Known, Unchecked } from "../core/unchecked.js";
 import type {
   EmitArguments,
   EventNames,
@@ -130,10 +131,7 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
 type Settings = Omit<DispatchConfig, "options">;
 
 /** Checked here, because a server replaces any other value by its default: a table for four would have 100 seats. */
-const SEATS: Expectation = {
-  expected: "a whole number from 1 to 10,000",
-  allows: (value) => STRING_OR_NUMBER.allows(value) && /^[1-9]\d{0,4}$/.test(`${value as string}`) && Number(value) <= 10_000,
-};
+const SEATS = /* @__PURE__ */ wholeNumber(10_000, true);
 
 /** The expectations for the settings that other clients do not have. */
 const OWN_SETTINGS: OwnExpectations<Settings> = {
@@ -242,9 +240,9 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
    *
    * Throws `NotConnectedError`, `QueueFullError`, `TooLargeError`, `BadDataError` or `BadOptionError`.
    */
-  emitEvent<N extends EventNames<C>>(
-    eventName: N,
-    ...rest: EmitArguments<PayloadOf<C, N>, [recipients?: string | readonly string[], options?: EmitEventOptions]>
+  emitEvent<N extends string>(
+    eventName: Known<N, EventNames<C>>,
+    ...rest: EmitArguments<[N] extends [EventNames<C>] ? PayloadOf<C, N> : Unchecked, [recipients?: string | readonly string[], options?: EmitEventOptions]>
   ): boolean;
   emitEvent(
     eventName: string,

@@ -290,6 +290,40 @@ test("the panel is used with the keyboard, and Escape closes it", async () => {
   expect(await bar.getAttribute("aria-expanded")).toBe("true");
 });
 
+test("in a narrow panel a name has the whole first line, and nothing is cut at the edge", async () => {
+  await page.setViewportSize({ width: 320, height: 700 });
+  await chat(server.port);
+  await page.evaluate(() => void window.client.emit("/a-name-of-twenty-four", { n: 1 }));
+  const sent = frame("out", "/a-name-of-twenty-four");
+  await sent.waitFor();
+  const widths = (part: string) => sent.locator(part).evaluate(({ clientWidth, scrollWidth }) => [clientWidth, scrollWidth]);
+  const [shown = 0, needed = 0] = await widths(".frame-title");
+  expect(shown).toBeGreaterThanOrEqual(needed);
+  const top = async (part: string) => (await sent.locator(part).boundingBox())?.y ?? 0;
+  expect(await top(".frame-time")).toBeGreaterThan(await top(".frame-title"));
+  for (const edge of [sent.locator(".frame-time"), page.locator(".totals .in")]) {
+    const { x = 0, width = 999 } = (await edge.boundingBox()) ?? {};
+    expect(x + width).toBeLessThanOrEqual(320);
+  }
+});
+
+test("wrong arguments of mount are errors that name them", async () => {
+  const error = (args: unknown[]) =>
+    page.evaluate((args) => {
+      try {
+        (window.sdk.mount as (...args: unknown[]) => unknown)(...args);
+      } catch (thrown) {
+        return String(thrown);
+      }
+      return "none";
+    }, args);
+  expect(await error(["#wire"])).toBe(`BadOptionError: the client is "#wire"; expected an EmitClient, a Dispatch or a Mesa Client`);
+  expect(await error([null])).toContain("the client is null");
+  expect(await error([undefined, { container: "#wire" }])).toBe(`BadOptionError: container is "#wire"; expected an element`);
+  expect(await error([undefined, { opened: true }])).toContain("there is no option opened; the options are container, open, onToggle");
+  expect(await page.locator("section[aria-label=Wire]").count()).toBe(0);
+});
+
 test("an import shows the panel, and records the page's sockets", async () => {
   const importing = await TestBrowser.launch(`import "./src/devtools/index.ts"; ${PAGE_SCRIPT}`);
   try {

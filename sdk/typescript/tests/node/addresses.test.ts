@@ -131,6 +131,19 @@ describe("an address that cannot be used", () => {
     });
   });
 
+  test("is shown as that of the page's own server, which may be one for development such as Vite", async () => {
+    inPage("http://localhost:5173/index.html");
+    const slow = { ...options, connectTimeout: 1 };
+    const own = (path: string) => `ws://localhost:5173${path}, the page's own server, which may be no WebSocket server, within 1 ms`;
+    await expect(EmitClient.connect("/", slow)).rejects.toMatchObject({ code: "timeout", message: `no connection to ${own("")}` });
+    await expect(new Dispatch({ projectId: "p", options: slow }).connect()).rejects.toMatchObject({
+      message: `no connection to ${own("/koji")}`,
+    });
+    await expect(EmitClient.connect("localhost:3000", slow)).rejects.toMatchObject({
+      message: "no connection to ws://localhost:3000, which may be no WebSocket server, within 1 ms",
+    });
+  });
+
   test("is not blamed if there is no WebSocket class", async () => {
     vi.stubGlobal("WebSocket", undefined);
     const message = "this runtime has no WebSocket: npm install ws and pass { WebSocket }";

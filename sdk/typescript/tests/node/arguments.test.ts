@@ -60,10 +60,64 @@ test("options of one client only are rejected by the others", () => {
   for (const seats of [0, -1, 1.5, NaN, Infinity, 10_001, "0", "four", "4 ", "1e3", " ", [4]]) {
     expect(() => new Dispatch({ options: wrong({ maxConnectionsPerShard: seats }) })).toThrow(badOption("expected a whole number from 1 to 10,000"));
   }
+  expect(() => new EmitClient("ws://x", wrong({ tokenParameter: "" }))).toThrow(badOption(`tokenParameter is ""; expected a string that is not empty`));
   new Dispatch({ maxConnectionsPerShard: 10_000 });
   expect(() => new Client("ws://x", wrong({ autoconnect: false }))).toThrow(badOption("there is no option autoconnect; the options are"));
   // An option of original backends.
   new Dispatch({ options: { projectToken: "secret", maxConnectionsPerShard: "25" } });
+});
+
+/** Every option of every client, with values that it must refuse. */
+const WRONG: [name: string, create: (options: object) => unknown, values: Record<string, unknown[]>][] = (() => {
+  const [notNumber, notBoolean, notText, notFunction] = [["1", true, {}, NaN, -1], ["yes", 0, {}], [7, {}, true], ["f", {}, true]];
+  const common = {
+    reconnect: notBoolean, reconnectDelay: notNumber, maxReconnectDelay: notNumber, maxRetries: notNumber, connectTimeout: notNumber,
+    closeTimeout: notNumber, watchdogInterval: notNumber, watchdogTimeout: notNumber, queueBytesMax: notNumber,
+    getToken: notFunction, shouldReconnect: notFunction, WebSocket: notFunction,
+  };
+  return [
+    ["EmitClient", (options) => new EmitClient("ws://localhost:1", wrong(options)), {
+      ...common, requestTimeout: notNumber, messageBytesMax: notNumber, tokenParameter: [...notText, ""], resume: notBoolean, schemas: ["x", 1, true],
+    }],
+    ["Dispatch", (options) => new Dispatch({ host: "localhost:1", options: wrong(options) }), {
+      ...common, authorization: notText, shardName: notText, maxConnectionsPerShard: [true, {}, 0, "0", 10_001], tokenInAddress: notBoolean,
+      resume: notBoolean, projectToken: notText,
+    }],
+    ["Client", (options) => new Client("ws://localhost:1", { autoConnect: false, ...options }), {
+      ...common, authorization: notText, autoConnect: notBoolean, shouldSync: notBoolean,
+    }],
+  ];
+})();
+
+test.each(WRONG)("%s refuses a wrong value of each of its options, and names the option", (_, create, values) => {
+  // The error for an unknown option lists all, so no option is without a row here.
+  let all = "";
+  try {
+    create({ "?": 1 });
+  } catch (error) {
+    all = (error as Error).message;
+  }
+  const names = all.replace(/.*the options are /, "").split(", ").filter((name) => !/^(projectId|host)$/.test(name));
+  expect(Object.keys(values).sort()).toEqual(names.sort());
+  for (const [name, wrongValues] of Object.entries(values)) {
+    for (const value of wrongValues) expect(() => create({ [name]: value }), name).toThrow(badOption(`${name} is `));
+  }
+});
+
+test("schemas in a place where none would be used are rejected", () => {
+  const schema = { "~standard": { version: 1, vendor: "test", validate: (value: unknown) => ({ value }) } };
+  const create = (schemas: unknown) => new EmitClient("ws://x", wrong({ schemas }));
+  create({ emits: { a: schema }, events: { a: schema }, requests: { a: { data: schema }, b: { reply: schema }, c: {} }, serverRequests: {} });
+  create({ events: undefined });
+  expect(() => create({ event: {} })).toThrow(badOption("there is no option event; the options are emits, requests, events, serverRequests"));
+  expect(() => create({ events: schema["~standard"] })).toThrow(badOption(`schemas.events["version"] is 1; expected a schema`));
+  expect(() => create({ events: { said: { data: schema } } })).toThrow(badOption(`schemas.events["said"] is [object Object]; expected a schema of a library with Standard Schema`));
+  const expected = "expected an object with the schemas `data` and `reply`";
+  for (const part of ["requests", "serverRequests"]) {
+    for (const pair of [schema, "x", null, { request: schema }, { data: {} }, { reply: "x" }]) {
+      expect(() => create({ [part]: { "/join": pair } })).toThrow(badOption(expected));
+    }
+  }
 });
 
 test("options of a Dispatch may also stand beside `options`, and what is no object is rejected", () => {
