@@ -49,9 +49,12 @@ beforeAll(async () => {
     body { margin: 0; padding: 16px; display: flex; gap: 16px; background: #8aa0b8 }
     iframe { flex: 1; height: 200px; border: 0; border-radius: 8px; background: #fff; box-shadow: 0 2px 12px #0004 }
   </style>${frames}`;
-  site = createServer(({ url }, response) => {
-    response.setHeader("content-type", "text/html");
-    response.end(url === "/" ? html : both);
+  const [, importMap = ""] = /```html\n(<script type="importmap">.*)\n```/.exec(README) ?? [];
+  const unbundled = `<!doctype html><meta charset="utf-8"><link rel="icon" href="data:,">${importMap}${program("html")}`;
+  site = createServer(({ url = "" }, response) => {
+    const isScript = url.startsWith("/node_modules/");
+    response.setHeader("content-type", isScript ? "text/javascript" : "text/html");
+    response.end(isScript ? readFileSync(join(packed.folder, url)) : { "/": html, "/unbundled": unbundled }[url] ?? both);
   });
   site.listen(0, "127.0.0.1");
   await once(site, "listening");
@@ -86,6 +89,14 @@ test("the first page shows who is here, and the messages of both tabs in both", 
     mkdirSync("docs", { recursive: true });
     await page.screenshot({ path: SCREENSHOT });
   }
+  expect(browser.uncaughtErrors).toEqual([]);
+});
+
+test("the first page works without a bundler, with the import map", async () => {
+  const page = await (await browser.context()).newPage();
+  await page.goto(at("/unbundled"));
+  await page.getByText(/^\d here$/).waitFor(); // the tabs of other tests may be open
+  await page.close();
   expect(browser.uncaughtErrors).toEqual([]);
 });
 
