@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::json;
+use serde_json::{Value, json};
+use switchboard_client::{Client, Options, Payload};
 use switchboard_testkit::redis::{free_port, signal_process};
-use switchboard_testkit::{Peer, RedisServer, Scratch, soon};
+use switchboard_testkit::{Forwarder, Peer, RedisServer, Scratch, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -20,6 +23,146 @@ struct Proxy {
     _scratch: Scratch,
 }
 
+/// The ports of a node, for clients and for health checks.
+#[derive(Clone, Copy)]
+struct NodeAddress {
+    clients: u16,
+    health: u16,
+}
+
+impl NodeAddress {
+    fn of(server: &Server) -> Self {
+        let port = |address: &str| address.rsplit(':').next()?.parse().ok();
+        let port = |address| port(address).expect("it has a port");
+        NodeAddress { clients: port(&server.address), health: port(&server.health) }
+    }
+}
+
+fn addresses(nodes: &[Server; 2]) -> [NodeAddress; 2] {
+    [&nodes[0], &nodes[1]].map(NodeAddress::of)
+}
+
+/// A node with addresses that stay when its process is replaced.
+struct ReplaceableNode {
+    clients: Forwarder,
+    health: Forwarder,
+    server: Server,
+    sets: Vec<String>,
+}
+
+impl ReplaceableNode {
+    async fn start(redis: &RedisServer) -> Self {
+        let redis = format!("redis.url={}", redis.url());
+        let sets = [
+            &*redis,
+            "internal.listen=127.0.0.1:0",
+            "access=open",
+            "clients.trusted_proxies=[\"127.0.0.1/32\"]",
+            "stop.window_ms=2000",
+            "history.rooms.load.messages_max=100000",
+        ];
+        let sets: Vec<String> = sets.iter().flat_map(|set| ["--set".to_owned(), (*set).to_owned()]).collect();
+        let server = ReplaceableNode::process(&sets).await;
+        let NodeAddress { clients, health } = NodeAddress::of(&server);
+        let (clients, health) = (Forwarder::start(clients).await, Forwarder::start(health).await);
+        ReplaceableNode { clients, health, server, sets }
+    }
+
+    async fn process(sets: &[String]) -> Server {
+        let sets = sets.to_vec();
+        let start = move || {
+            let args: Vec<&str> = ["serve"].into_iter().chain(sets.iter().map(String::as_str)).collect();
+            Server::start(&args)
+        };
+        tokio::task::spawn_blocking(start).await.expect("it starts")
+    }
+
+    fn address(&self) -> NodeAddress {
+        NodeAddress { clients: self.clients.port(), health: self.health.port() }
+    }
+
+    /// Stops the process as an orchestrator does, and starts another one.
+    async fn replace(&mut self) {
+        let next = ReplaceableNode::process(&self.sets).await;
+        let address = NodeAddress::of(&next);
+        let old = std::mem::replace(&mut self.server, next);
+        old.signal("-TERM");
+        let ended = tokio::task::spawn_blocking(|| old.ended()).await.expect("it ends");
+        assert_eq!(ended.0, Some(0), "{}", ended.1);
+        self.clients.point_to(address.clients);
+        self.health.point_to(address.health);
+    }
+
+    fn connections(&self) -> u64 {
+        let metrics = get(&self.server.health, "/metrics");
+        let mut lines = metrics
+            .lines()
+            .filter_map(|line| line.strip_prefix("switchboard_connections{protocol=\"emit\"} "));
+        lines.next().and_then(|count| count.parse().ok()).expect("it counts")
+    }
+}
+
+/// A client behind the proxy that reconnects, in the room `load`, and the numbers that it has received.
+async fn receiver(url: &str) -> (Client, Arc<Mutex<Vec<u64>>>) {
+    let client = Client::connect_with(url, Options::default().with_reconnect(true)).await;
+    let client = client.expect("it connects");
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let numbers = received.clone();
+    client.on("message", move |data: Payload| {
+        let data: Value = data.to().expect("it is JSON");
+        numbers.lock().expect("no panic").push(data["n"].as_u64().expect("a number"));
+    });
+    let joined = client.request::<Value>("/join", &json!({ "room": "load" })).await;
+    joined.expect("it joins");
+    (client, received)
+}
+
+/// Both nodes are replaced, one after the other, while a client sends 200 messages a second. Every client receives each message
+/// once and in order.
+async fn assert_a_replacement_loses_nothing(proxy: &Proxy, nodes: &mut [ReplaceableNode; 2]) {
+    let mut receivers = Vec::new();
+    for _ in 0..12 {
+        receivers.push(receiver(&proxy.url()).await);
+    }
+    let sender = Client::connect_with(&proxy.url(), Options::default().with_reconnect(true)).await;
+    let sender = sender.expect("it connects");
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let sending = tokio::spawn(async move {
+        let mut interval = tokio::time::interval(Duration::from_millis(5));
+        for n in 1.. {
+            tokio::select! {
+                _ = interval.tick() => {}
+                _ = stopped.changed() => {
+                    sender.close().await;
+                    return n - 1;
+                }
+            }
+            sender.emit("/message", &json!({ "room": "load", "n": n })).await.expect("it is sent or queued");
+        }
+        unreachable!("it is stopped before")
+    });
+    for node in nodes {
+        node.replace().await;
+        // The next one follows when the proxy has noticed the new process.
+        let mut others = Vec::new();
+        until("the proxy uses the new node", async || {
+            others.push(Peer::try_connect(&proxy.url(), &[]).await);
+            node.connections() > 0
+        })
+        .await;
+    }
+    stop.send_replace(true);
+    let last: u64 = sending.await.expect("no panic");
+    for (client, received) in receivers {
+        until("the last message arrives", async || received.lock().expect("no panic").last() == Some(&last))
+            .await;
+        client.close().await;
+        let received = received.lock().expect("no panic");
+        let wrong = received.windows(2).find(|pair| pair[1] != pair[0] + 1);
+        assert_eq!((received.first(), wrong), (Some(&1), None), "of {last}");
+    }
+}
+
 const LOCAL: [u8; 4] = [127, 0, 0, 1];
 
 const NGINX: &str = include_str!("../../../../deploy/nginx.conf");
@@ -27,6 +170,10 @@ const HAPROXY: &str = include_str!("../../../../deploy/haproxy.cfg");
 
 impl Proxy {
     async fn nginx(nodes: &[Server; 2]) -> Self {
+        Proxy::nginx_to(addresses(nodes)).await
+    }
+
+    async fn nginx_to(nodes: [NodeAddress; 2]) -> Self {
         Proxy::start(NGINX, "listen 80", "listen", nodes, |file, scratch| {
             let (pid, log) = (scratch.file("pid"), "error_log stderr warn");
             let mut command = Command::new("/usr/sbin/nginx");
@@ -37,6 +184,10 @@ impl Proxy {
     }
 
     async fn haproxy(nodes: &[Server; 2]) -> Self {
+        Proxy::haproxy_to(addresses(nodes)).await
+    }
+
+    async fn haproxy_to(nodes: [NodeAddress; 2]) -> Self {
         Proxy::start(HAPROXY, "bind :80", "bind", nodes, |file, _| {
             let mut command = Command::new("/usr/sbin/haproxy");
             command.args(["-db", "-f", file]);
@@ -50,17 +201,17 @@ impl Proxy {
         settings: &str,
         listen_line: &str,
         directive: &str,
-        nodes: &[Server; 2],
+        nodes: [NodeAddress; 2],
         command: impl FnOnce(&str, &Scratch) -> Command,
     ) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let mut replaced = settings.replace(listen_line, &format!("{directive} {address}"));
         assert_ne!(replaced, settings);
         for (node, name) in nodes.iter().zip(["node-1:3000", "node-2:3000"]) {
-            let health = node.health.rsplit_once(':').expect("it has a port").1;
-            let checked = format!("{} port {health}", node.address);
+            let address = format!("127.0.0.1:{}", node.clients);
+            let checked = format!("{address} port {}", node.health);
             assert!(replaced.contains(name));
-            replaced = replaced.replace(&format!("{name} port 3001"), &checked).replace(name, &node.address);
+            replaced = replaced.replace(&format!("{name} port 3001"), &checked).replace(name, &address);
         }
         let scratch = Scratch::new();
         let file = scratch.file("settings");
@@ -225,4 +376,22 @@ async fn haproxy_passes_on_the_address_of_the_client() {
     let redis = RedisServer::start().await;
     let nodes = nodes(&redis, &["limits.connections_per_address_max=1"]);
     assert_addresses_are_distinguished(&Proxy::haproxy(&nodes).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs nginx: deploy/test"]
+async fn behind_nginx_a_replacement_of_both_nodes_loses_no_message() {
+    let redis = RedisServer::start().await;
+    let mut nodes = [ReplaceableNode::start(&redis).await, ReplaceableNode::start(&redis).await];
+    let proxy = Proxy::nginx_to([nodes[0].address(), nodes[1].address()]).await;
+    assert_a_replacement_loses_nothing(&proxy, &mut nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs haproxy: deploy/test"]
+async fn behind_haproxy_a_replacement_of_both_nodes_loses_no_message() {
+    let redis = RedisServer::start().await;
+    let mut nodes = [ReplaceableNode::start(&redis).await, ReplaceableNode::start(&redis).await];
+    let proxy = Proxy::haproxy_to([nodes[0].address(), nodes[1].address()]).await;
+    assert_a_replacement_loses_nothing(&proxy, &mut nodes).await;
 }
