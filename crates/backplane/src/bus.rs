@@ -137,6 +137,12 @@ pub trait Bus: Send + Sync + 'static {
         Box::pin(ready(()))
     }
 
+    /// Resolves to true once every publication to a target that was made before the call was passed to the receiver. Resolves to
+    /// false if this is not certain, for instance without a connection.
+    fn caught_up<'a>(&'a self, _project: &'a ProjectId, _target: &'a Target) -> BoxFuture<'a, bool> {
+        Box::pin(ready(false))
+    }
+
     /// Returns false if there can be no other node.
     fn is_shared(&self) -> bool {
         true

@@ -157,6 +157,13 @@ pub trait History: Send + Sync + 'static {
         })
     }
 
+    /// Calls `visit` with the position of the latest message of a room, while no other message of the room is numbered or
+    /// delivered. Does not wait: returns false, without a call, if the position is not known at once. A room without a history
+    /// gets one.
+    fn with_top(&self, _project: &ProjectId, _room: &RoomName, _visit: &mut dyn FnMut(Position)) -> bool {
+        false
+    }
+
     /// Removes the history of a room. The next message begins an epoch.
     fn clear<'a>(&'a self, project: &'a ProjectId, room: &'a RoomName) -> BackplaneFuture<'a, ()>;
 

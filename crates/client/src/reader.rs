@@ -123,8 +123,10 @@ impl Reader {
                 self.shared.notices.send_replace(Notice::read(&data));
             }
             Ok(Incoming::Notice { name, data, .. }) => {
-                if name == "@recovered" {
-                    self.shared.session.recovered(&data);
+                match name {
+                    "@recovered" => self.shared.session.recovered(&data),
+                    "@joined" => self.shared.session.joined(&data),
+                    _ => {}
                 }
                 self.shared.listeners.call(name, &data);
             }

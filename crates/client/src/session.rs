@@ -56,7 +56,7 @@ struct RoomRecovery {
     at: Option<Position>,
 }
 
-/// The members of a frame that has a position.
+/// The data of `@joined`, and the members of a frame that has a position.
 #[derive(Deserialize)]
 struct Positioned {
     room: String,
@@ -127,6 +127,16 @@ impl Session {
         self.state().positions.extend(ends);
     }
 
+    /// Takes the data of `@joined`: where the history of a room was at the join. A message that has arrived in between is later.
+    pub(crate) fn joined(&self, data: &Payload) {
+        let Ok(Positioned { room, position }) = data.to() else { return };
+        let mut state = self.state();
+        let is_later = |last: &Position| last.epoch == position.epoch && last.offset >= position.offset;
+        if state.ticket.is_some() && !state.positions.get(&room).is_some_and(is_later) {
+            state.positions.insert(room, position);
+        }
+    }
+
     /// The message that shows the positions, which is the first after a resume.
     pub(crate) fn resume_message(&self) -> String {
         let state = self.state();
@@ -192,6 +202,14 @@ mod tests {
         session.begin(&offer(true));
         let shown = json!({ "event": "@resume", "data": { "#r": { "epoch": "c", "offset": 5 } } });
         assert_eq!(session.resume_message(), shown.to_string());
+        let joined = |epoch: &str, offset: u64| {
+            let position = json!({ "epoch": epoch, "offset": offset });
+            session.joined(&Payload::of(&json!({ "room": "#r", "position": position })).unwrap());
+            session.resume_message()
+        };
+        assert_eq!(joined("c", 4), shown.to_string(), "a message that is later has arrived");
+        let shown = json!({ "event": "@resume", "data": { "#r": { "epoch": "d", "offset": 0 } } });
+        assert_eq!(joined("d", 0), shown.to_string());
         session.begin(&offer(false));
         assert_eq!(session.resume_message(), json!({ "event": "@resume", "data": {} }).to_string());
     }

@@ -144,6 +144,10 @@ impl History for DiskHistory {
         self.shared.memory.read(project, room, limits, range, limit)
     }
 
+    fn with_top(&self, project: &ProjectId, room: &RoomName, visit: &mut dyn FnMut(Position)) -> bool {
+        !self.shared.is_down() && self.shared.memory.with_top(project, room, visit)
+    }
+
     fn clear<'a>(&'a self, project: &'a ProjectId, room: &'a RoomName) -> BackplaneFuture<'a, ()> {
         let cleared = self.shared.memory.clear(project, room);
         self.push(Job::Clear((project.clone(), room.clone())));

@@ -29,8 +29,9 @@ struct Cursors {
 enum Cursor {
     /// The room has its first member on this node, and nothing has arrived. The number distinguishes the beginnings of one room.
     Beginning(u64),
-    /// The history ended here soon after the room had its first member. Publications up to here may still be under way.
-    Begun(Position),
+    /// The history ended here soon after the room had its first member. Publications up to here may still be under way. The
+    /// number is that of the beginning.
+    Begun(u64, Position),
     /// Everything up to here was received.
     At(Position),
     /// The room is paused behind this position.
@@ -90,14 +91,35 @@ impl RoomCursors {
         if let Some(cursor) = self.lock().rooms.get_mut(room)
             && matches!(cursor, Cursor::Beginning(this) if *this == number)
         {
-            *cursor = Cursor::Begun(position);
+            *cursor = Cursor::Begun(number, position);
         }
+    }
+
+    /// Records that no publication up to the position of a beginning is under way, and calls `visit` with that position. Does
+    /// nothing if something has arrived since.
+    pub(crate) fn settle(&self, room: &RoomKey, number: u64, visit: impl FnOnce(Position)) {
+        if let Some(cursor) = self.lock().rooms.get_mut(room)
+            && let Cursor::Begun(this, at) = *cursor
+            && this == number
+        {
+            *cursor = Cursor::At(at);
+            visit(at);
+        }
+    }
+
+    /// Calls `visit` with the position up to which everything was delivered, while nothing else is. Returns false if it is not
+    /// known.
+    pub(crate) fn with_position(&self, room: &RoomKey, visit: &mut dyn FnMut(Position)) -> bool {
+        let cursors = self.lock();
+        let Some(Cursor::At(at)) = cursors.rooms.get(room) else { return false };
+        visit(*at);
+        true
     }
 
     /// Pauses a room. Returns false if it was paused already, or if its position is unknown.
     pub(crate) fn pause(&self, room: &RoomKey) -> bool {
         match self.lock().rooms.get_mut(room) {
-            Some(cursor @ (Cursor::Begun(_) | Cursor::At(_))) => {
+            Some(cursor @ (Cursor::Begun(..) | Cursor::At(_))) => {
                 cursor.pause();
                 true
             }
@@ -172,9 +194,9 @@ impl Cursor {
         let (first, last) = match self {
             Cursor::Paused { .. } => return Arrival::None,
             Cursor::Beginning(_) => (0, u64::MAX),
-            Cursor::Begun(at) if at.epoch == position.epoch => (0, at.offset + 1),
+            Cursor::Begun(_, at) if at.epoch == position.epoch => (0, at.offset + 1),
             Cursor::At(at) if at.epoch == position.epoch => (at.offset + 1, at.offset + 1),
-            Cursor::Begun(_) | Cursor::At(_) => (1, 1),
+            Cursor::Begun(..) | Cursor::At(_) => (1, 1),
         };
         if position.offset < first {
             return Arrival::None;
@@ -187,7 +209,7 @@ impl Cursor {
     }
 
     fn pause(&mut self) -> &mut Vec<(Position, Publication)> {
-        if let Cursor::Begun(at) | Cursor::At(at) = *self {
+        if let Cursor::Begun(_, at) | Cursor::At(at) = *self {
             *self = Cursor::Paused { at, held: Vec::new() };
         }
         match self {
@@ -298,6 +320,34 @@ mod tests {
         assert_eq!(room.arrives(1, 6), Arrival::Hole);
         assert_eq!(room.cursors.paused_at(&Room::key()), Some(at(1, 4)));
         assert!(!room.cursors.pause(&Room::key()), "it is paused");
+    }
+
+    #[test]
+    fn a_position_is_known_once_no_publication_up_to_it_is_under_way() {
+        let room = Room::default();
+        let known = || {
+            let mut known = None;
+            assert_eq!(room.cursors.with_position(&Room::key(), &mut |at| known = Some(at)), known.is_some());
+            known
+        };
+        let settle = |number| {
+            let mut settled = None;
+            room.cursors.settle(&Room::key(), number, |at| settled = Some(at));
+            settled
+        };
+        let number = room.cursors.follow(Room::key());
+        assert_eq!((known(), settle(number)), (None, None));
+        room.cursors.begin(&Room::key(), number, at(1, 4));
+        assert_eq!((known(), settle(number - 1)), (None, None), "that is another beginning");
+        assert_eq!((settle(number), settle(number), known()), (Some(at(1, 4)), None, Some(at(1, 4))));
+        assert_eq!(room.arrives(1, 5), Arrival::Deliver);
+        assert_eq!(known(), Some(at(1, 5)));
+        room.arrives(1, 7);
+        assert_eq!(known(), None, "the room is paused");
+        let number = room.cursors.follow(Room::key());
+        room.cursors.begin(&Room::key(), number, at(1, 7));
+        assert_eq!(room.arrives(1, 8), Arrival::Deliver);
+        assert_eq!(settle(number), None, "something has arrived");
     }
 
     #[test]

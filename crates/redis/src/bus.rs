@@ -271,6 +271,11 @@ impl Bus for RedisBus {
         Box::pin(self.subscriber.wait_until_settled())
     }
 
+    fn caught_up<'a>(&'a self, project: &'a ProjectId, target: &'a Target) -> BoxFuture<'a, bool> {
+        let channel = self.context.names.project(project).channel(target);
+        Box::pin(self.subscriber.wait_until_caught_up(channel))
+    }
+
     fn is_up(&self) -> bool {
         self.subscriber.is_up() && self.publish_queue.is_up()
     }

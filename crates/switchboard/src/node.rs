@@ -41,6 +41,7 @@ pub(crate) mod request_cost;
 pub(crate) mod requests;
 pub(crate) mod resume;
 pub(crate) mod revocations;
+pub(crate) mod room_positions;
 pub(crate) mod room_repair;
 pub(crate) mod send_hooks;
 pub(crate) mod stalls;

@@ -1,5 +1,6 @@
 //! An emit client at the level of frames.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{SinkExt, StreamExt};
@@ -14,6 +15,10 @@ use crate::{SOON, read_json, soon};
 pub struct Peer {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
     next_ack: u64,
+    /// The client receives positions.
+    is_extended: bool,
+    /// Positions of rooms that the client has joined. They may arrive at any time, so no other method returns them.
+    joined: VecDeque<Value>,
 }
 
 impl Peer {
@@ -48,7 +53,8 @@ impl Peer {
         }
         let (socket, _) =
             soon("the handshake", builder.connect()).await.map_err(|error| error.to_string())?;
-        Ok(Peer { socket, next_ack: 1 })
+        let is_extended = url.contains("sb=1");
+        Ok(Peer { socket, next_ack: 1, is_extended, joined: VecDeque::new() })
     }
 
     /// Sends a text frame.
@@ -139,7 +145,7 @@ impl Peer {
             if message.is_pong() && &message.as_payload()[..] == MARK {
                 return Ok(());
             }
-            if !message.is_ping() {
+            if !message.is_ping() && !self.takes_joined(&message) {
                 return Err(format!("{message:?}"));
             }
         }
@@ -148,8 +154,14 @@ impl Peer {
     /// Waits for a ping and answers it. No other frame may come before it. Pings are answered only while frames are
     /// read.
     pub async fn answer_ping(&mut self) {
-        let ping = soon("a ping", self.socket.next()).await.expect("the connection is open");
-        assert!(ping.expect("the connection is open").is_ping());
+        loop {
+            let message = soon("a ping", self.socket.next()).await.expect("the connection is open");
+            let message = message.expect("the connection is open");
+            if !self.takes_joined(&message) {
+                assert!(message.is_ping(), "{message:?}");
+                break;
+            }
+        }
         self.socket.flush().await.expect("the connection is open");
     }
 
@@ -174,10 +186,34 @@ impl Peer {
     async fn skip_pings(&mut self) -> Option<Message> {
         loop {
             let message = self.socket.next().await?.ok()?;
-            if !message.is_ping() && !message.is_pong() {
+            if !message.is_ping() && !message.is_pong() && !self.takes_joined(&message) {
                 return Some(message);
             }
         }
+    }
+
+    /// Keeps the position of a room that the client has joined. Returns false if the message is another one.
+    fn takes_joined(&mut self, message: &Message) -> bool {
+        const NAMES: [&str; 2] = [r#""@joined""#, r#""@@SWITCHBOARD/joined""#];
+        let text = message.as_text().filter(|_| self.is_extended && message.is_text());
+        let Some(text) = text.filter(|text| NAMES.iter().any(|name| text.contains(name))) else {
+            return false;
+        };
+        self.joined.push_back(read_json(text).expect("every frame is JSON"));
+        true
+    }
+
+    /// The next position of a room that the client has joined, the whole frame. No other frame may come before it.
+    pub async fn next_joined(&mut self) -> Value {
+        let deadline = tokio::time::Instant::now() + SOON;
+        while self.joined.is_empty() {
+            let message = tokio::time::timeout_at(deadline, self.socket.next()).await;
+            let message = message.expect("a position arrives").expect("the connection is open");
+            let message = message.expect("the connection is open");
+            let is_other = !self.takes_joined(&message) && !message.is_ping();
+            assert!(!is_other, "the next frame is a position: {message:?}");
+        }
+        self.joined.pop_front().expect("there is one")
     }
 
     /// Checks that no frame is pending: sends a request that no handler takes and expects its reply next.

@@ -114,10 +114,10 @@ const HISTORY: &str = "@history";
 const RESUME: &str = "@resume";
 
 /// The events of a server about the connection itself, to clients that understand them: the session and its ticket, the
-/// outcome of the login by a token of the handshake, memberships that were lost with a right, the end of a recovery, the stop
-/// of the server, lost messages, and events that a rate rule refused.
-pub const NOTICES: [&str; 7] =
-    ["@session", "@identified", "@left", "@recovered", "@goaway", "@gap", "@refused"];
+/// outcome of the login by a token of the handshake, the position of a room that was joined, memberships that were lost with a right, the
+/// end of a recovery, the stop of the server, lost messages, and events that a rate rule refused.
+pub const NOTICES: [&str; 8] =
+    ["@session", "@identified", "@joined", "@left", "@recovered", "@goaway", "@gap", "@refused"];
 
 fn routable(event: &RawValue) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))

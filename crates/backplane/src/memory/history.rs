@@ -218,6 +218,11 @@ impl History for MemoryHistory {
         }))
     }
 
+    fn with_top(&self, project: &ProjectId, room: &RoomName, visit: &mut dyn FnMut(Position)) -> bool {
+        self.with_log(project, room, |log, _| visit(log.top()));
+        true
+    }
+
     fn clear<'a>(&'a self, project: &'a ProjectId, room: &'a RoomName) -> BackplaneFuture<'a, ()> {
         let key = (project.clone(), room.clone());
         let mut stripe = self.stripe(room);

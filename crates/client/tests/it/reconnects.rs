@@ -151,6 +151,25 @@ async fn a_member_that_has_read_the_history_recovers_also_if_no_message_has_arri
 }
 
 #[tokio::test]
+async fn a_member_that_has_received_nothing_since_its_join_recovers() {
+    let app = App::new()
+        .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
+        .with_room_history("r", HistoryLimits::default())
+        .with_resume(Resuming::default());
+    let (client, network, app) = connect_through(app, Options::default()).await;
+    let (mut recovered, mut news) = (listen_to(&client, "@recovered"), listen_to(&client, "news"));
+    app.to("#r").emit("news", &1).unwrap();
+    let mut joined = listen_to(&client, "@joined");
+    assert!(client.request::<bool>("/join", &()).await.unwrap());
+    let joined = next(&mut joined).await;
+    assert_eq!((&joined["room"], &joined["position"]["offset"]), (&json!("#r"), &json!(1)));
+    network.cut();
+    app.to("#r").emit("news", &2).unwrap();
+    assert_eq!(next(&mut recovered).await["rooms"]["#r"], json!({ "recovered": true, "count": 1 }));
+    assert_eq!(next(&mut news).await, 2);
+}
+
+#[tokio::test]
 async fn another_epoch_of_a_room_is_a_gap() {
     let app = App::new()
         .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))

@@ -1,5 +1,6 @@
 //! Messages of rooms with a history: sending, receiving them from the history, and repairing holes.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use switchboard_backplane::{
@@ -12,6 +13,7 @@ use crate::delivery::Delivered;
 use crate::hub_event::{HubEvent, Stage};
 use crate::room_cursors::Arrival;
 use crate::room_history::RoomHistory;
+use crate::session::Session;
 
 /// Messages that members of a room on this node have missed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +129,48 @@ impl Hub {
     /// Sets where the history of a room ended when it had its first member on this node; see [`HubEvent::RoomBegins`].
     pub fn begin_room(&self, project: &ProjectId, room: &RoomName, number: u64, position: Position) {
         self.cursors.begin(&(project.clone(), room.clone()), number, position);
+    }
+
+    /// Calls `announce` with each member of a room that began with this number and whose client receives positions, and the
+    /// position up to which the member has received everything. Called when no earlier publication is under way any more.
+    pub fn settle_room(
+        &self,
+        project: &ProjectId,
+        room: &RoomName,
+        number: u64,
+        mut announce: impl FnMut(&Arc<Session>, Position),
+    ) {
+        self.cursors.settle(&(project.clone(), room.clone()), number, |position| {
+            let members = self.members(project, &Target::Room(room.clone()).into());
+            for session in members.iter().filter(|session| session.wants_positions) {
+                announce(session, position);
+            }
+        });
+    }
+
+    /// Calls `announce` with the position up to which a member of a room has received everything since its join, while
+    /// nothing else of the room is delivered. Returns false if the room has no history or the position is not known.
+    pub fn with_room_position(
+        &self,
+        session: &Session,
+        room: &RoomName,
+        announce: &mut dyn FnMut(Position),
+    ) -> bool {
+        let Some(history) = self.history.as_ref().filter(|history| history.rules.limits(room).is_some())
+        else {
+            return false;
+        };
+        let project = &session.project.id;
+        let mut announce = |position| {
+            // What a slow client has skipped follows from the history.
+            if !session.outbox.lags_in(room) {
+                announce(position);
+            }
+        };
+        match history.log.has_holes() {
+            true => self.cursors.with_position(&(project.clone(), room.clone()), &mut announce),
+            false => history.log.with_top(project, room, &mut announce),
+        }
     }
 
     /// The rooms with positions that this node follows.

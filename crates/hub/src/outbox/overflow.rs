@@ -129,6 +129,11 @@ impl Outbox {
         overflow.lags.len() < before
     }
 
+    /// Returns true if the receiver lags in a room.
+    pub(crate) fn lags_in(&self, room: &RoomName) -> bool {
+        self.lock().queue.overflow().is_some_and(|overflow| overflow.lag(room).is_some())
+    }
+
     /// Forgets the lag in a room that the receiver has left.
     pub fn forget_lag(&self, room: &RoomName) {
         if let Some(overflow) = self.lock().queue.overflow() {

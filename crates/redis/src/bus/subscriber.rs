@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use metrics::{Gauge, gauge};
 use redis::{ErrorKind, PushInfo, RedisError, RedisResult};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::connection::{OnPush, RedisConnection, Session, Up};
@@ -41,6 +41,8 @@ struct Channels {
     lingering: VecDeque<(Instant, String)>,
     /// Channels whose unsubscribe Redis has not confirmed yet.
     unsubscribing: HashSet<String>,
+    /// Callers that wait until every earlier message of a channel has arrived. Each gets true if that is certain.
+    catching_up: Vec<(String, oneshot::Sender<bool>)>,
     /// There is a connection, so channels that are no longer wanted are subscribed.
     is_serving: bool,
     /// Redis has ended a subscription without a request.
@@ -132,6 +134,44 @@ impl Subscriber {
         let _ = state.wait_for(|state| !state.is_up || state.applied >= count).await;
     }
 
+    /// Resolves to true once every message that was published to a channel before the call has arrived. Resolves to false
+    /// without a subscription.
+    pub(super) async fn wait_until_caught_up(&self, channel: String) -> bool {
+        let (caught_up, is_certain) = oneshot::channel();
+        {
+            let mut channels = self.lock();
+            if !channels.is_serving {
+                return false;
+            }
+            channels.catching_up.push((channel, caught_up));
+        }
+        self.changed.notify_one();
+        is_certain.await.unwrap_or(false)
+    }
+
+    /// Answers the callers that wait for messages under way. Redis confirms a second subscription behind the messages that it
+    /// has sent before.
+    async fn catch_up(
+        &self,
+        connection: &mut RedisConnection,
+        subscribed: &HashSet<String>,
+    ) -> RedisResult<()> {
+        let waiting = std::mem::take(&mut self.lock().catching_up);
+        let (waiting, others): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(channel, _)| subscribed.contains(channel));
+        let channels: HashSet<&String> = waiting.iter().map(|(channel, _)| channel).collect();
+        let channels: Vec<String> = channels.into_iter().cloned().collect();
+        for some in channels.chunks(CHANNELS_MAX) {
+            connection.subscribe(some).await?;
+        }
+        let answers = waiting.into_iter().zip(std::iter::repeat(true));
+        for ((_, caught_up), is_certain) in answers.chain(others.into_iter().zip(std::iter::repeat(false))) {
+            // Fails only when the caller is gone.
+            let _ = caught_up.send(is_certain);
+        }
+        Ok(())
+    }
+
     /// Prepares for a new connection, which has no subscriptions yet.
     fn restart(&self) {
         let mut channels = self.lock();
@@ -147,6 +187,7 @@ impl Subscriber {
         let mut channels = self.lock();
         channels.is_serving = false;
         channels.lingering = VecDeque::new();
+        channels.catching_up = Vec::new();
     }
 
     /// Subscribes to added channels and unsubscribes from those that have lingered long enough.
@@ -235,6 +276,7 @@ impl Session for SubscribeSession {
                 return Err(RedisError::from((ErrorKind::Io, "Redis has ended a subscription")));
             }
             subscriber.apply(&mut connection, &mut subscribed).await?;
+            subscriber.catch_up(&mut connection, &subscribed).await?;
         }
     }
 

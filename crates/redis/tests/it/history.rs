@@ -122,6 +122,30 @@ async fn a_member_receives_a_message_that_is_sent_right_after_its_join() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_member_is_told_the_position_of_its_join_also_in_a_room_without_traffic() {
+    let server = RedisServer::start().await;
+    let nodes = [HistoryNode::start(&server).await, HistoryNode::start(&server).await];
+    for n in 1..=3 {
+        nodes[0].emit(n);
+    }
+    nodes[0].history().await.settled().await;
+    let mut members = Vec::new();
+    // The first member of a node, and a later one.
+    for node in [&nodes[0], &nodes[0], &nodes[1]] {
+        let mut peer = node.member().await;
+        let joined = peer.next_joined().await;
+        assert_eq!(joined["data"]["room"], "#chat-1");
+        assert_eq!(position(&joined["data"]).0, 3, "{joined}");
+        members.push(peer);
+    }
+    nodes[1].emit(4);
+    for peer in &mut members {
+        assert_eq!(position(&next_message(peer).await).0, 4);
+    }
+    assert_eq!(position(&nodes[1].member().await.next_joined().await["data"]).0, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn messages_that_a_node_missed_are_read_once_and_delivered_in_order() {
     let server = RedisServer::start().await;
     let (one, two) = (HistoryNode::start(&server).await, HistoryNode::start(&server).await);

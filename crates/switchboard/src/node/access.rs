@@ -23,6 +23,7 @@ use crate::node::access::rule::{AccessRule, Subject};
 use crate::node::connection_state::ConnectionState;
 use crate::node::errors::{Forbidden, MembershipError};
 use crate::node::rates;
+use crate::node::room_positions;
 
 /// Replaces the rule, and ends memberships that it no longer allows.
 pub(crate) fn set_rule(node: &Arc<Node>, rule: Option<Arc<dyn AccessRule>>) {
@@ -94,14 +95,17 @@ pub(crate) fn join_for_client(
     target: &Target,
 ) -> Result<bool, MembershipError> {
     rates::check_operation(node, session, RatedOperation::Join).map_err(|exceeded| exceeded.error)?;
-    if !node.access.is_enabled() {
-        return Ok(node.hub().join(session, target)?);
+    let joined = if node.access.is_enabled() {
+        let grants = ConnectionState::of(session).grants_or_new();
+        let joined = grants.join(&node.access, node.hub(), session, operation.right(), target)?;
+        joined.ok_or_else(|| refuse(session, operation, Resource::from(target)))?
+    } else {
+        node.hub().join(session, target)?
+    };
+    if joined {
+        room_positions::joined(node, session, target);
     }
-    let grants = ConnectionState::of(session).grants_or_new();
-    match grants.join(&node.access, node.hub(), session, operation.right(), target)? {
-        Some(joined) => Ok(joined),
-        None => Err(refuse(session, operation, Resource::from(target)).into()),
-    }
+    Ok(joined)
 }
 
 /// Joins a room or a tag that a client was in before its session moved to this node, if it has the right to.
@@ -119,10 +123,14 @@ pub(crate) fn join_for_server(
     session: &Arc<Session>,
     target: &Target,
 ) -> Result<bool, JoinError> {
-    match ConnectionState::of(session).grants() {
-        Some(grants) => grants.join_for_server(node.hub(), session, target),
-        None => node.hub().join(session, target),
+    let joined = match ConnectionState::of(session).grants() {
+        Some(grants) => grants.join_for_server(node.hub(), session, target)?,
+        None => node.hub().join(session, target)?,
+    };
+    if joined {
+        room_positions::joined(node, session, target);
     }
+    Ok(joined)
 }
 
 /// Leaves a target.

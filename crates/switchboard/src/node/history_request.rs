@@ -87,6 +87,8 @@ impl HistoryRequest {
     pub(crate) async fn answer(&self, node: &Node, session: &Session) -> Result<Payload, HistoryError> {
         let project = &session.project.id;
         access::check(node, session, Operation::History, resource_of(session.protocol, &self.room))?;
+        // A member then receives what is sent after the read.
+        node.hub().bus().settled().await;
         let page = read(node, project, &self.room, self.range, self.limit).await?;
         Ok(self.reply(node, session, page))
     }

@@ -14,6 +14,7 @@ use switchboard_log::{limited, printable};
 
 use crate::node::Node;
 use crate::node::history::read;
+use crate::node::room_positions;
 
 /// Attempts to read a history, and the pause before the second; each pause is twice as long as the one before.
 const ATTEMPTS_MAX: u32 = 8;
@@ -29,6 +30,7 @@ pub(crate) fn begin_room(node: &Arc<Node>, project: ProjectId, room: RoomName, n
         // Without an answer the node follows the room from the next message on.
         if let Ok(page) = read(&this, &project, &room, HistoryRange::Latest, 0).await {
             this.hub().begin_room(&project, &room, number, page.top_position());
+            room_positions::begun(&this, &project, &room, number).await;
         }
     });
 }

@@ -470,6 +470,36 @@ async fn a_room_is_not_recovered_in_part_and_wrong_positions_recover_nothing() {
 }
 
 #[tokio::test]
+async fn a_client_that_has_received_nothing_since_its_join_recovers_from_the_position_of_the_join() {
+    let server = TestServer::start(with_history(app())).await;
+    server.app.to("#chat-1").emit("n", &1).unwrap();
+    let (mut peer, session) = connect(&server, "/?sb=1").await;
+    for room in ["chat-1", "chat-2", "plain"] {
+        assert_eq!(peer.request("/join", json!(room)).await, true);
+    }
+    let (first, second) = (peer.next_joined().await, peer.next_joined().await);
+    assert_eq!((&first["event"], &first["data"]["room"]), (&json!("@joined"), &json!("#chat-1")));
+    assert_eq!(first["data"]["position"]["offset"], 1);
+    assert_eq!(
+        (&second["data"]["room"], &second["data"]["position"]["offset"]),
+        (&json!("#chat-2"), &json!(0))
+    );
+    let positions = json!({ "#chat-1": first["data"]["position"], "#chat-2": second["data"]["position"] });
+    peer.quiet().await; // No position for a room without a history.
+    cut(&server, peer).await;
+    for n in 2..4 {
+        server.app.to("#chat-1").emit("n", &n).unwrap();
+    }
+    let (mut peer, _, messages, rooms) = recover(&server, ticket(&session), positions).await;
+    assert_eq!(messages, [2, 3].map(Value::from));
+    assert_eq!(rooms["#chat-1"], json!({ "recovered": true, "count": 2 }));
+    assert_eq!(rooms["#chat-2"], json!({ "recovered": true, "count": 0 }));
+    // A second join is none.
+    assert_eq!(peer.request("/join", json!("chat-1")).await, true);
+    peer.quiet().await;
+}
+
+#[tokio::test]
 async fn a_message_that_excluded_the_client_is_not_recovered_and_leaves_no_hole() {
     let server = TestServer::start(with_history(app())).await;
     let (mut peer, session) = connect(&server, "/?sb=1").await;

@@ -6,7 +6,7 @@ import { BOOLEAN, check, checkOptions, STRING, type Expectations } from "../core
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
-import type { Gap, Recovery } from "../core/session.js";
+import type { Gap, Joined, Position, Recovery } from "../core/session.js";
 import type { CallOptions } from "../core/timeout.js";
 import type { Known, Unchecked } from "../core/unchecked.js";
 import type {
@@ -55,6 +55,8 @@ export interface SystemEvents {
    * without a history are not recovered.
    */
   "@recovered": Recovery;
+  /** The socket has joined a room that keeps messages; raised when the position is known. Only with `resume`. */
+  "@joined": Joined;
   /** Messages are lost: the client read too slowly, or the history of a room no longer has them. Only with `resume`. */
   "@gap": Gap;
   /** The socket has left rooms and tags, because it has lost the right to be there. Only with `resume`. */
@@ -78,6 +80,10 @@ export interface SystemEvents {
     readonly event: string;
     /** Its data, before validation. */
     readonly data: unknown;
+    /** The room that keeps the message. Only with `resume`. */
+    readonly room?: string;
+    /** The place of the message in the history of that room. */
+    readonly position?: Position;
   };
 }
 
@@ -204,6 +210,14 @@ export class EmitClient<C extends Contract = UntypedContract> extends Namespace<
   /** Whether `state` is `connected`. */
   get connected(): boolean {
     return this.state === "connected";
+  }
+
+  /**
+   * The id of the socket at the server, with which others address it. It changes with a new session, and when the session moves to another node. Only
+   * with `resume`; undefined before `@connection`.
+   */
+  get id(): string | undefined {
+    return this.#protocol.id;
   }
 
   /** Connects, or waits for the attempt under way. */

@@ -97,6 +97,10 @@ export class EmitProtocol {
     );
   }
 
+  get id(): string | undefined {
+    return this.#session.id;
+  }
+
   #resumes(): boolean {
     return this.connection.options.reconnect && this.#options.resume !== false;
   }
@@ -184,7 +188,8 @@ export class EmitProtocol {
     if (event.startsWith(SYSTEM)) return this.#notice(event, data);
     if (!this.#session.isNew(message, (gap) => this.connection.listeners.call("@gap", gap))) return;
     const { listeners } = this.connection;
-    listeners.call("@any", { event, data });
+    const { room, position } = message;
+    listeners.call("@any", { event, data, room, position });
     const handler = ackId ? this.#handlers.get(event) : undefined;
     if (handler) void this.#reply(event, data, ackId, handler);
     listeners.call(event, validated(event, data, schemaOf(this.#options.schemas?.events, event)));
@@ -196,8 +201,9 @@ export class EmitProtocol {
       const { isAwaited } = this.#session;
       const resumed = this.#session.begin(data);
       if (isAwaited) this.#ready(resumed);
-    } else if (/^@(left|recovered|gap)$/.test(event)) {
+    } else if (/^@(left|recovered|gap|joined)$/.test(event)) {
       if (event === "@recovered") this.#session.recovered(data);
+      if (event === "@joined") this.#session.joined(data);
       this.connection.listeners.call(event, data);
     } else if (event === "@identified") this.#identified(data);
     else if (event === "@goaway") this.connection.goAway(Object(data) as JsonObject);

@@ -5,7 +5,7 @@
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
 export type { HistoryMessage, HistoryOptions, RoomHistory } from "./history.js";
 export { RateLimitedError, RefusedError } from "./refusedError.js";
-export type { Gap, Position, Recovery, RoomRecovery } from "./session.js";
+export type { Gap, Joined, Position, Recovery, RoomRecovery } from "./session.js";
 export type { CallOptions } from "./timeout.js";
 export {
   AbortedError,

@@ -36,6 +36,14 @@ export interface Gap {
   readonly to?: number;
 }
 
+/** Where the history of a room was when the client joined the room. */
+export interface Joined {
+  /** The room, with `#`. */
+  readonly room: string;
+  /** Its latest message at that time. The client receives what follows. */
+  readonly position: Position;
+}
+
 /** Whether a client has missed messages of a room. */
 export type RoomRecovery =
   | {
@@ -60,12 +68,15 @@ export class Session {
   /** How long the server keeps the session without a connection, in ms. */
   #keepMs = 0;
   #lostAt: number | undefined;
+  /** The id of the socket at the server, if the server has told it. */
+  id: string | undefined;
   /** The server has yet to answer the ticket. */
   isAwaited = false;
 
   /** Takes the data of `@session`. Returns whether the session was resumed. */
   begin(data: unknown): boolean {
-    const { ticket, seconds, resumed } = isObject(data) ? data : {};
+    const { ticket, seconds, resumed, id } = isObject(data) ? data : {};
+    this.id = id as string | undefined;
     this.#ticket = ticket;
     this.#keepMs = Number(seconds) * 1000;
     this.#lostAt = undefined;
@@ -94,6 +105,12 @@ export class Session {
     for (const [room, { at }] of Object.entries(Object((data as Recovery | null)?.rooms) as Record<string, { at?: Position }>)) {
       if (at) this.#positions.set(room, at);
     }
+  }
+
+  /** Takes the data of `@joined`. A message that has arrived in between is later. */
+  joined(data: unknown): void {
+    const { room, position } = Object(data) as Joined;
+    if (isObject(position)) this.isNew({ room, position }, () => {});
   }
 
   /** The page has read the latest messages of a room: a resume continues behind them. */

@@ -85,6 +85,11 @@ impl Log {
         self.bytes
     }
 
+    /// The position of the latest message.
+    pub(super) fn top(&self) -> Position {
+        Position { epoch: self.epoch, offset: self.top }
+    }
+
     pub(super) fn append(
         &mut self,
         message: &RoomMessage<'_>,
@@ -99,7 +104,7 @@ impl Log {
         self.bytes += message.bytes();
         self.messages.push_back(message);
         self.trim(limits, now_ms);
-        Position { epoch: self.epoch, offset: self.top }
+        self.top()
     }
 
     /// Replaces the content of the log.

@@ -92,7 +92,7 @@ impl ResumeRequest<'_> {
         moved.remember_in(&state);
         let sessions = node.resumable().ok_or(ResumeError::Off)?;
         let Offer { ticket, seconds } = sessions.offer(&state, id, &admission.project);
-        let data = json!({ "ticket": ticket, "seconds": seconds, "resumed": true });
+        let data = json!({ "id": id.to_string(), "ticket": ticket, "seconds": seconds, "resumed": true });
         let data = Payload::of(&data).expect("texts and numbers are JSON");
         let notice = encode_notice(admission.protocol, SESSION, &data);
         let first: Vec<u8> = notice.into_iter().chain(moved.replies()).flatten().collect();

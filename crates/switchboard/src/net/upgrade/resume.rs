@@ -84,6 +84,7 @@ pub(super) fn offer(
     let mut data = json!({ "resumed": false });
     if let Some(sessions) = sessions {
         let Offer { ticket, seconds } = sessions.offer(state, id, project);
+        data["id"] = id.to_string().into();
         data["ticket"] = ticket.into();
         data["seconds"] = seconds.into();
     } else if refusal.is_none() {
@@ -165,7 +166,8 @@ async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport
     }
     let sessions = node.resumable().expect("the session was kept");
     let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
-    let data = json!({ "ticket": ticket, "seconds": seconds, "resumed": true });
+    let id = session.id.to_string();
+    let data = json!({ "id": id, "ticket": ticket, "seconds": seconds, "resumed": true });
     let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));
     for frame in notice.iter().chain(&sessions.take_replies(session)) {
         node.hub().deliver_ahead(session, frame);

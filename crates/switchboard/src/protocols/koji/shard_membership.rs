@@ -6,6 +6,7 @@ use switchboard_event::Target;
 use switchboard_hub::Session;
 
 use crate::node::Node;
+use crate::node::room_positions;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::list_entry::NewClients;
 use crate::protocols::koji::member_lists::MemberLists;
@@ -23,7 +24,9 @@ impl ShardMembership {
     /// Adds a connected client to the shard's room. It enters the member list when it has read CONNECTED.
     pub(crate) fn new(node: &Arc<Node>, session: &Arc<Session>, seat: Seat) -> Self {
         // Fails if the session has closed already; the membership is then dropped at once.
-        let _ = node.hub().join(session, &Target::shard(&seat.shard));
+        let shard = Target::shard(&seat.shard);
+        let _ = node.hub().join(session, &shard);
+        room_positions::joined(node, session, &shard);
         let membership = ShardMembership { node: node.clone(), session: session.clone(), seat: Some(seat) };
         membership.client().set_member(node, session, true);
         node.extension::<NewClients>().add(node, session.id);
