@@ -13,6 +13,7 @@ export {
   type EmitOptions,
   type SystemEvents,
 } from "./emitClient.js";
+export { followRoom, type FollowOptions, type RoomMessage } from "./followRoom.js";
 export type { EmitClientOptions } from "./options.js";
 export type { RequestOptions } from "./requestOptions.js";
 export { InvalidDataError, type Issue, type RequestSchemas, type Schemas, type StandardSchemaV1 } from "./schema.js";
