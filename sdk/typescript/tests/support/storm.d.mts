@@ -15,10 +15,11 @@ export interface StormOptions {
   cutsPerS?: number;
   nodes?: number;
   killEveryMs?: number;
-  redis?: { url: string; disturb?: (random: () => number) => Promise<void> };
+  redis?: { url: string; disturb?: (random: () => number) => Promise<unknown> };
   redisEveryMs?: number;
   seed?: number;
   settings?: string[];
+  command?: (node: { port: number; apiPort: number }) => [binary: string, args: string[]];
   log?: (line: string) => void;
 }
 
@@ -33,6 +34,7 @@ export interface StormCounts {
   recovered: number;
   declared: number;
   gaps: number;
+  declaredLate: number;
   falseRecovered: number;
   doubles: number;
   behind: number;

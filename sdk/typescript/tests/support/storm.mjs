@@ -1,6 +1,6 @@
 // The storm: clients in rooms with a history lose their connections while messages are sent, nodes are killed and Redis is
 // disturbed. Each message has a number; a client must receive each room's numbers without a hole and without a copy, or be told
-// that messages may be lost. Plain JavaScript, so that bench/storm can run it with the built package.
+// that messages may be lost, at the latest 10 s behind a hole. Plain JavaScript, so that bench/storm can run it with the built package.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -35,14 +35,12 @@ function randomNumbers(seed) {
 
 /** A node that is killed and started again. */
 class StormNode {
-  constructor(binary, port, apiPort, config, settings) {
-    const all = [`api.listen=127.0.0.1:${apiPort}`, `api.keys=${KEY}`, ...settings];
-    this.args = ["serve", "--config", config, "--listen", `127.0.0.1:${port}`, ...all.flatMap((setting) => ["--set", setting])];
-    Object.assign(this, { binary, port, apiPort, isUp: false });
+  constructor(command, port, apiPort) {
+    Object.assign(this, { command, port, apiPort, isUp: false });
   }
 
   async start() {
-    this.process = await spawnServer(this.binary, this.args);
+    this.process = await spawnServer(...this.command({ port: this.port, apiPort: this.apiPort }));
     this.isUp = true;
   }
 
@@ -51,6 +49,20 @@ class StormNode {
     await this.process?.stop(signal);
   }
 }
+
+/** The command of a Switchboard node. */
+function switchboard(binary, config, settings) {
+  return ({ port, apiPort }) => {
+    const all = [`api.listen=127.0.0.1:${apiPort}`, `api.keys=${KEY}`, ...settings];
+    return [binary, ["serve", "--config", config, "--listen", `127.0.0.1:${port}`, ...all.flatMap((setting) => ["--set", setting])]];
+  };
+}
+
+/** Faults that are logged one by one. */
+const SHOWN_MAX = 20;
+
+/** How long after the next message a loss may be announced. */
+const DECLARE_MS = 10_000;
 
 /** Messages of a room that may be lost with the node that has accepted them last. */
 const UNCERTAIN = 50;
@@ -121,7 +133,7 @@ class StormClient {
   constructor(world, rooms) {
     Object.assign(this, { world, isOffline: false, sockets: new Set() });
     // `mayJump`: the client was told that messages of the room may be lost, or has not joined it yet.
-    this.rooms = new Map(rooms.map((room) => [room.name, { room, last: undefined, mayJump: true, isJoined: false }]));
+    this.rooms = new Map(rooms.map((room) => [room.name, { room, last: undefined, holes: [], mayJump: true, isJoined: false }]));
     const client = (this.client = new world.EmitClient("ws://127.0.0.1:1/", {
       WebSocket: this.#webSocket(),
       reconnect: true,
@@ -144,7 +156,12 @@ class StormClient {
     client.on("@connection", ({ resumed }) => {
       world.counts[resumed ? "resumed" : "newSessions"]++;
       // A new session is in no room, and everything before it may be lost.
-      if (!resumed) for (const room of this.rooms.values()) Object.assign(room, { mayJump: true, isJoined: false });
+      if (!resumed) {
+        for (const [name, room] of this.rooms) {
+          room.isJoined = false;
+          this.#mayJump(name);
+        }
+      }
       void this.#join();
     });
     client.on("@error", () => {});
@@ -178,7 +195,21 @@ class StormClient {
 
   #mayJump(name) {
     const state = this.rooms.get(name.replace(/^#/, ""));
-    if (state) state.mayJump = true;
+    if (!state) return;
+    state.mayJump = true;
+    // A loss while Redis is away is announced when it is back; messages without a position may come before.
+    const isLate = ({ at }) => at >= Date.now() - DECLARE_MS;
+    this.world.counts.declaredLate += state.holes.filter(isLate).length;
+    state.holes = state.holes.filter((hole) => !isLate(hole));
+  }
+
+  /** Counts the holes of which the client was not told. */
+  countSilentHoles() {
+    for (const { room, holes } of this.rooms.values()) {
+      for (const { missing, at } of holes) {
+        if (this.world.counts.falseRecovered++ < SHOWN_MAX) this.world.log(`${room.name}: ${missing} is missing in silence, since ${((Date.now() - at) / 1000).toFixed(1)} s ago`);
+      }
+    }
   }
 
   #received(state, n) {
@@ -186,9 +217,11 @@ class StormClient {
     counts.received++;
     const { last, mayJump, room } = state;
     if (last !== undefined && n <= last) {
-      counts.doubles++;
+      if (counts.doubles++ < SHOWN_MAX) this.world.log(`${room.name}: ${n} has arrived behind ${last}`);
     } else if (last !== undefined && !mayJump) {
-      for (let missing = last + 1; missing < n; missing++) if (!room.uncertain.has(missing)) counts.falseRecovered++;
+      for (let missing = last + 1; missing < n; missing++) {
+        if (!room.uncertain.has(missing)) state.holes.push({ missing, at: Date.now() });
+      }
     }
     state.last = n;
     state.mayJump = false;
@@ -211,7 +244,8 @@ class StormClient {
 
 /**
  * Runs a storm and returns what it has counted. `falseRecovered`, `doubles` and `behind` must be 0. `redis` has the URL, and may
- * have `disturb`, which is called every `redisEveryMs`.
+ * have `disturb`, which is called every `redisEveryMs`. `command` returns the command of a node of another server, by its ports; that
+ * server has the same API as far as the storm uses it, and a client of it is passed in place of `EmitClient`.
  */
 export async function storm({
   EmitClient,
@@ -230,19 +264,22 @@ export async function storm({
   redisEveryMs = 15_000,
   seed = 1,
   settings = [],
+  command,
   log = () => {},
 }) {
   const random = randomNumbers(seed);
-  const counts = { received: 0, cuts: 0, kills: 0, disturbances: 0, resumed: 0, newSessions: 0, recovered: 0, declared: 0, gaps: 0, falseRecovered: 0, doubles: 0 };
+  const counts = { received: 0, cuts: 0, kills: 0, disturbances: 0, resumed: 0, newSessions: 0, recovered: 0, declared: 0, gaps: 0, declaredLate: 0, falseRecovered: 0, doubles: 0 };
   const backplane = redis ? [`redis.url=${redis.url}`] : [];
   const folder = await mkdtemp(join(tmpdir(), "storm-"));
   const config = join(folder, "storm.toml");
   await writeFile(config, CONFIG);
   const nodes = [];
   for (let n = 0; n < nodeCount; n++) {
-    nodes.push(new StormNode(binary, await freePort(), await freePort(), config, [...backplane, ...settings]));
+    nodes.push(new StormNode(command ?? switchboard(binary, config, [...backplane, ...settings]), await freePort(), await freePort()));
   }
-  const world = { EmitClient, WebSocket, nodes, random, counts };
+  const begun = Date.now();
+  const logAt = (line) => log(`${((Date.now() - begun) / 1000).toFixed(1)} s: ${line}`);
+  const world = { EmitClient, WebSocket, nodes, random, counts, log: logAt };
   const names = Array.from({ length: roomCount }, (_, n) => `room-${n}`);
   const publisher = new Publisher(nodes, names, random);
   const pick = (list) => list[Math.floor(random() * list.length)];
@@ -275,6 +312,7 @@ export async function storm({
       every(killEveryMs, async () => {
         const node = pick(nodes);
         counts.kills++;
+        logAt("a node is killed");
         await node.stop("SIGKILL");
         publisher.lost(node);
         await node.start();
@@ -283,12 +321,12 @@ export async function storm({
     if (redis?.disturb) {
       every(redisEveryMs, async () => {
         counts.disturbances++;
-        await redis.disturb(random);
+        logAt(`Redis: ${(await redis.disturb(random)) ?? "disturbed"}`);
       });
     }
     for (const end = Date.now() + seconds * 1000; Date.now() < end; ) {
       await sleep(Math.min(5000, Math.max(0, end - Date.now())));
-      log(JSON.stringify(counts));
+      logAt(JSON.stringify(counts));
     }
     isOver = true;
     await Promise.all(background);
@@ -302,6 +340,8 @@ export async function storm({
       behind = clients.reduce((sum, client) => sum + client.behind(), 0);
       if (!behind) break;
     }
+    for (const client of clients) client.countSilentHoles();
+    for (const client of clients) client.countSilentHoles();
     return { ...counts, sent: publisher.sent, behind };
   } finally {
     isOver = true;
