@@ -133,8 +133,11 @@ def check_pod(resources: dict[str, dict]) -> None:
         expected = [f'listen = "0.0.0.0:{ports["clients"]}"', f'listen = "0.0.0.0:{ports["internal"]}"', "redis.redis.svc"]
         accepted(["--config", str(file)], environment_of_image() | resources["Secret"]["stringData"], expected)
     # The kubelet must not kill a pod that still closes its clients.
-    stop = dict(re.findall(r"(window_ms|timeout_ms) = (\d+)", settings))
-    needed = container["lifecycle"]["preStop"]["sleep"]["seconds"] + sum(map(int, stop.values())) / 1000
+    stop = dict(re.findall(r"(notice_ms|window_ms|timeout_ms) = (\d+)", settings))
+    assert stop.keys() == {"notice_ms", "window_ms", "timeout_ms"}, stop
+    # The server gives the notice and drains by itself.
+    assert "lifecycle" not in container, container["lifecycle"]
+    needed = sum(map(int, stop.values())) / 1000
     assert pod["spec"]["terminationGracePeriodSeconds"] > needed, needed
 
 

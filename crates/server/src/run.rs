@@ -36,6 +36,7 @@ pub use error::RunError;
 use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, Loaded, SharedRules, Sources, TlsListener};
+use crate::health::Leaving;
 use crate::log::LogControl;
 use crate::reload_handle::ReloadHandle;
 use crate::tls::ServerTls;
@@ -169,7 +170,8 @@ impl Server {
         let app = app::build(&config, &rules, redis)?;
         let app = webhooks::install(app, &config, webhooks.map(Arc::as_ref), redis);
         let app = install_handlers(mode.install(app), &config.http_handlers()?)?;
-        let health = health::routes(app.clone(), prometheus, tls.clone());
+        let leaving = Leaving::default();
+        let health = health::routes(app.clone(), prometheus, tls.clone(), leaving.clone());
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
         let (reload_handle, api_requests) = ReloadHandle::new();
@@ -198,11 +200,14 @@ impl Server {
         });
         manager.ready();
         let (notifier, stopping_app) = (manager.clone(), app.clone());
+        let notice = Duration::from_millis(config.stop.notice_ms);
         let stop = async move {
             // Without a signal, the process would never stop.
             let signal = stop.await.unwrap_or("none");
             notifier.stopping();
             lifecycle.stop_begins(signal, &stopping_app);
+            leaving.set();
+            tokio::time::sleep(notice).await;
         };
         let reloader = Reloader {
             sources,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use switchboard_client::{Client, Options};
-use switchboard_testkit::{Forwarder, Peer, RedisServer, soon};
+use switchboard_testkit::{Forwarder, Peer, RedisServer, soon, until};
 use tokio::sync::mpsc;
 
 use crate::backend::{Answer, KEY, api, call, post, shell};
@@ -114,6 +114,24 @@ async fn a_stop_ends_once_the_clients_that_move_have_gone() {
     let (status, log) =
         tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a stop").expect("no panic");
     assert_eq!(status, Some(0), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn during_the_notice_of_a_stop_a_node_is_not_ready_and_accepts_clients() {
+    let server = Server::start(&["serve", "--set", "stop.notice_ms=600000", "--set", "stop.window_ms=0"]);
+    let mut before = server.peer().await;
+    assert!(readiness(&server).contains(" 200 "));
+    server.signal("-TERM");
+    until("the node is not ready", async || readiness(&server).ends_with("stopping\n")).await;
+    assert!(readiness(&server).contains(" 503 "));
+    server.peer().await.quiet().await;
+    before.quiet().await;
+    // Nobody has to wait for the end of the notice.
+    server.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(|| server.ended());
+    let (status, log) =
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a stop").expect("no panic");
+    assert_eq!(status, Some(1), "{log}");
 }
 
 /// Sends numbered messages to the room `#lobby` until `stop`, and returns their count.

@@ -32,6 +32,9 @@ pub enum LogFormat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stop {
+    /// Time in milliseconds from the signal to the window, in which `/readyz` answers 503 and clients can still connect, so that load
+    /// balancers choose other nodes before this one refuses clients. 0, the default, begins the window at once.
+    pub notice_ms: u64,
     /// Time in milliseconds over which clients are sent to other nodes, or closed; it ends with the last one. Also the
     /// default of a drain. 0 closes all at once. Default 1,000.
     pub window_ms: u64,
@@ -78,7 +81,7 @@ const LEVELS: &str =
 
 impl Default for Stop {
     fn default() -> Self {
-        Stop { window_ms: 1000, timeout_ms: 10_000 }
+        Stop { notice_ms: 0, window_ms: 1000, timeout_ms: 10_000 }
     }
 }
 
