@@ -33,7 +33,7 @@
 //! | `switchboard:{default}:inbox:oldest` | sorted set | users, by the time of their oldest message, or earlier |
 //! | `switchboard:{default}:inbox:open` | hash | user to the socket that holds the inbox |
 //! | `switchboard:{default}:history:<room>` | list | messages of a room; see `history/scripts/log.lua` |
-//! | `switchboard:{default}:history:meta:<room>` | hash | epoch, latest offset and bytes of a room's history |
+//! | `switchboard:{default}:history:meta:<room>` | string | epoch, latest offset, bytes and oldest message of a room's history; see `history/scripts/log.lua` |
 //! | `switchboard:{default}:history:era` | string, for a day | changes when the histories of the project may be incomplete |
 //! | `switchboard:{default}:inbox:last` | string, for as long as messages are kept | the last message number |
 //!

@@ -7,7 +7,7 @@ local messages_max, bytes_max = tonumber(ARGV[5]), tonumber(ARGV[6])
 local direction, offset, limit = ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
 
 open()
-local count = trim(messages_max, bytes_max)
+local count = trim(redis.call('LLEN', list) / ELEMENTS, messages_max, bytes_max)
 save()
 local first = top + 1 - count
 local from, to
