@@ -11,6 +11,7 @@ mod flow_control;
 mod handlers;
 mod history;
 mod hooks;
+mod hostile_resume;
 mod http;
 mod http_rates;
 mod inbox;
