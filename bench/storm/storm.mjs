@@ -35,6 +35,6 @@ for (let round = 0; round < Number(rounds); round++) {
   const counts = await storm({ EmitClient, WebSocket, binary, ...peer, ...options, nodes, redis: disturbed, seed: Number(seed) + round, log: (line) => console.error(line) });
   await redis?.stop();
   console.log(JSON.stringify({ server, round, seed: Number(seed) + round, ...counts, redis: redis?.counts }));
-  isSound &&= !counts.falseRecovered && !counts.doubles && !counts.behind;
+  isSound &&= !counts.falseRecovered && !counts.doubles && !counts.behind && !counts.crashes;
 }
 process.exit(isSound ? 0 : 1);

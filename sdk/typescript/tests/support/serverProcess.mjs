@@ -8,9 +8,13 @@ import { createServer } from "node:net";
 const START_TIMEOUT_MS = 20_000;
 const STOP_TIMEOUT_MS = 20_000;
 
+/** How much of the log is kept for a message about an unexpected exit. */
+const LOG_CHARACTERS = 4000;
+
 /**
  * Starts a server and waits until it prints its address. Returns its port, and a function that sends a signal, waits
  * for the exit, and returns the signal that ended the process, or null if it had ended before or exited by itself.
+ * `exited` resolves to the exit code, the signal and the end of the log.
  */
 export async function spawnServer(binary, args) {
   const child = spawn(binary, args, { stdio: ["ignore", "pipe", "pipe"] });
@@ -20,7 +24,10 @@ export async function spawnServer(binary, args) {
   process.once("exit", kill);
   child.once("exit", () => process.off("exit", kill));
   const port = await listeningPort(child, binary);
-  return { port, stop: (signal) => stop(child, exit, signal) };
+  let log = "";
+  child.stderr.on("data", (chunk) => (log = (log + chunk).slice(-LOG_CHARACTERS)));
+  const exited = exit.then(([code, signal]) => ({ code, signal, log }));
+  return { port, exited, stop: (signal) => stop(child, exit, signal) };
 }
 
 /**

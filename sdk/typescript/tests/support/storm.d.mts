@@ -28,6 +28,8 @@ export interface StormCounts {
   received: number;
   cuts: number;
   kills: number;
+  /** Nodes that have ended by themselves. */
+  crashes: number;
   disturbances: number;
   resumed: number;
   newSessions: number;

@@ -33,15 +33,33 @@ function randomNumbers(seed) {
   };
 }
 
+/** How long the start of a node may fail, in ms. */
+const START_MS = 60_000;
+
 /** A node that is killed and started again. */
 class StormNode {
   constructor(command, port, apiPort) {
     Object.assign(this, { command, port, apiPort, isUp: false });
   }
 
+  /** Starts the process. Without Redis it ends again, and an orchestrator would start the next one. */
   async start() {
-    this.process = await spawnServer(...this.command({ port: this.port, apiPort: this.apiPort }));
+    for (const end = Date.now() + START_MS; ; await sleep(200)) {
+      try {
+        this.process = await spawnServer(...this.command({ port: this.port, apiPort: this.apiPort }));
+        if (this.process.port === this.port) break;
+        // The address in an error, that of Redis.
+        await this.process.exited;
+      } catch (error) {
+        if (Date.now() > end) throw error;
+      }
+    }
     this.isUp = true;
+    const { process } = this;
+    void process.exited.then(({ code, signal, log }) => {
+      // Otherwise the storm has ended it.
+      if (this.isUp && this.process === process) this.failed(`a node has ended with ${code ?? signal}:\n${log}`);
+    });
   }
 
   async stop(signal) {
@@ -268,7 +286,7 @@ export async function storm({
   log = () => {},
 }) {
   const random = randomNumbers(seed);
-  const counts = { received: 0, cuts: 0, kills: 0, disturbances: 0, resumed: 0, newSessions: 0, recovered: 0, declared: 0, gaps: 0, declaredLate: 0, falseRecovered: 0, doubles: 0 };
+  const counts = { received: 0, cuts: 0, kills: 0, crashes: 0, disturbances: 0, resumed: 0, newSessions: 0, recovered: 0, declared: 0, gaps: 0, declaredLate: 0, falseRecovered: 0, doubles: 0 };
   const backplane = redis ? [`redis.url=${redis.url}`] : [];
   const folder = await mkdtemp(join(tmpdir(), "storm-"));
   const config = join(folder, "storm.toml");
@@ -297,6 +315,13 @@ export async function storm({
     background.push(run());
   };
   try {
+    for (const node of nodes) {
+      node.failed = (why) => {
+        node.isUp = false;
+        counts.crashes++;
+        logAt(why);
+      };
+    }
     await Promise.all(nodes.map((node) => node.start()));
     for (let n = 0; n < clientCount; n++) {
       const rooms = new Set(Array.from({ length: roomsOfClient }, () => pick(publisher.rooms)));
