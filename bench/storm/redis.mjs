@@ -2,9 +2,11 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { connect, createServer } from "node:net";
-import { dirname, resolve } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -19,7 +21,9 @@ class RedisProcess {
     const args = ["--port", `${port}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0"];
     const replication = replicaOf ? ["--replicaof", `127.0.0.1 ${replicaOf}`] : [];
     server.port = port;
-    server.process = spawn("redis-server", [...args, ...replication], { stdio: "ignore" });
+    // A replica receives its data in a file.
+    server.folder = await mkdtemp(join(tmpdir(), "storm-redis-"));
+    server.process = spawn("redis-server", [...args, "--dir", server.folder, ...replication], { stdio: "ignore" });
     server.client = new Redis(port, "127.0.0.1");
     server.client.on("error", () => {});
     await server.client.ping();
@@ -31,6 +35,7 @@ class RedisProcess {
     const exited = once(this.process, "exit");
     this.process.kill("SIGKILL");
     await exited;
+    await rm(this.folder, { recursive: true });
   }
 }
 
