@@ -193,7 +193,7 @@ pub(crate) struct Emit {
     /// The data as JSON; anything else is sent as a string.
     #[arg(default_value = "{}")]
     pub(crate) data: String,
-    /// Wait for the reply and print it.
+    /// Wait for the reply and print it. Without this flag a refusal is waited for 250 ms.
     #[arg(long)]
     pub(crate) request: bool,
     /// A root certificate to trust beside those of public authorities, as a PEM file. A self-signed certificate is its

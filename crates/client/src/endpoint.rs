@@ -30,7 +30,7 @@ impl Endpoint {
     pub(crate) fn new(address: &str, options: &Options) -> Result<Self, ConnectError> {
         let invalid = || ConnectError::Address(address.into());
         let uri: Uri = address.parse().map_err(|_| invalid())?;
-        let uri = if options.resumes() { with_notices(uri).ok_or_else(invalid)? } else { uri };
+        let uri = with_notices(uri, options.resumes()).ok_or_else(invalid)?;
         let connector = match uri.scheme_str() {
             Some("ws") if uri.host().is_some() => Connector::Plain,
             Some("wss") if uri.host().is_some() => tls::connector(options)?,
@@ -94,12 +94,14 @@ impl Endpoint {
     }
 }
 
-/// The address with `sb=1`, by which the server knows that the client understands its own events.
-fn with_notices(uri: Uri) -> Option<Uri> {
+/// The address with `sb=1`, by which the server knows that the client understands its own events, and with `resume=0` if the
+/// client would not come back to its session.
+fn with_notices(uri: Uri, resumes: bool) -> Option<Uri> {
     let mut parts = uri.into_parts();
     let path = parts.path_and_query.as_ref().map_or("/", |path| path.as_str());
     let separator = if path.contains('?') { '&' } else { '?' };
-    parts.path_and_query = Some(format!("{path}{separator}sb=1").parse().ok()?);
+    let resume = if resumes { "" } else { "&resume=0" };
+    parts.path_and_query = Some(format!("{path}{separator}sb=1{resume}").parse().ok()?);
     Uri::from_parts(parts).ok()
 }
 

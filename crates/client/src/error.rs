@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use switchboard_event::PayloadError;
 
 /// Why a connection was not opened.
@@ -97,4 +98,27 @@ pub enum RequestError {
     /// The reply does not match the expected type.
     #[error("reply does not match the expected type")]
     Decode(#[source] PayloadError),
+}
+
+/// The data of `@refused`: the server has not done what an event without a reply asks for. Servers of emit.gg send none.
+///
+/// ```no_run
+/// use switchboard_client::RefusedEvent;
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// # let client = switchboard_client::Client::connect("ws://localhost:3000").await?;
+/// client.on_data("@refused", |refused: RefusedEvent| eprintln!("{}: {}", refused.code, refused.error));
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct RefusedEvent {
+    /// The name of the event; `None` if the server could not decode the frame.
+    pub event: Option<String>,
+    /// A stable identifier, such as `bad_data` or [`NO_HANDLER`]; the one that a request would receive.
+    pub code: String,
+    /// A description for humans.
+    pub error: String,
+    /// With the code `rate_limited`: milliseconds until the server accepts one more.
+    pub retry_after_ms: Option<u64>,
 }

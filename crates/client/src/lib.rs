@@ -39,7 +39,7 @@ mod tls;
 mod token;
 
 pub use client::{Client, Namespace};
-pub use error::{ConnectError, EmitError, NO_HANDLER, RequestError};
+pub use error::{ConnectError, EmitError, NO_HANDLER, RefusedEvent, RequestError};
 pub use history::{History, HistoryMessage, HistoryPart, Position};
 pub use listeners::Subscription;
 pub use options::Options;

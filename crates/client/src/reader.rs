@@ -120,7 +120,8 @@ impl Reader {
                 self.shared.session.begin(&data);
             }
             Ok(Incoming::Notice { name: GOAWAY, data, .. }) => {
-                self.shared.notices.send_replace(Notice::read(&data));
+                let notice = Notice::read(&data).filter(|_| self.shared.options.reconnect);
+                self.shared.notices.send_replace(notice);
             }
             Ok(Incoming::Notice { name, data, .. }) => {
                 match name {

@@ -23,7 +23,9 @@ use crate::node::limits::Limits;
 use crate::node::type_map::TypeMap;
 use crate::node::verifier::CurrentVerifier;
 use crate::node::{Node, Settings, Wiring};
-use crate::protocols::{ENCODERS, add_extensions, notify_extension, on_hub_event, on_rights_changed};
+use crate::protocols::{
+    ENCODERS, add_extensions, notify_extension, notify_refused, on_hub_event, on_rights_changed,
+};
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
 use crate::routing::plugin::Plugin;
@@ -52,6 +54,7 @@ impl App {
             on_hub_event,
             on_rights_changed,
             notify_extension,
+            notify_refused,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
         // Present from the start, so that they can be replaced while the app is served.

@@ -34,6 +34,7 @@ pub(crate) mod overflow;
 pub(crate) mod overflowed_receivers;
 pub(crate) mod rates;
 pub(crate) mod refusal_reason;
+pub(crate) mod refused_event;
 pub(crate) mod remote;
 pub(crate) mod replaceable;
 pub(crate) mod reports;
@@ -77,6 +78,7 @@ use crate::node::limits::Limits;
 use crate::node::meters::Meters;
 use crate::node::overflowed_receivers::OverflowedReceivers;
 use crate::node::rates::state::Rates;
+use crate::node::refused_event::RefusedEvent;
 use crate::node::replaceable::Replaceable;
 use crate::node::resume::options::Resuming;
 use crate::node::resume::sessions::ResumableSessions;
@@ -125,6 +127,8 @@ pub(crate) struct Wiring {
     /// Sends an event that the original protocol does not have to a client, if the client understands such events
     /// (`sb=1`). The protocol adds its prefix to the name, such as `@@SWITCHBOARD/`.
     pub(crate) notify_extension: fn(&Node, &Arc<Session>, &str, &Payload),
+    /// Notifies a client of a refused event, if it understands that.
+    pub(crate) notify_refused: fn(&Node, &Arc<Session>, &RefusedEvent<'_>),
     /// State of higher layers, by type. Not related to `notify_extension`.
     pub(crate) extensions: TypeMap,
 }
@@ -298,6 +302,11 @@ impl Node {
     /// Sends an event that the original protocol does not have; see [`Wiring::notify_extension`].
     pub(crate) fn notify_extension(&self, session: &Arc<Session>, name: &str, data: &Payload) {
         (self.wiring.notify_extension)(self, session, name, data);
+    }
+
+    /// Notifies a client that its event was refused, if it understands that. Requests have a reply instead.
+    pub(crate) fn notify_refused(&self, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
+        (self.wiring.notify_refused)(self, session, refused);
     }
 
     pub(crate) fn encoders(&self) -> &'static FrameEncoders {

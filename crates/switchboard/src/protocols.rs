@@ -30,6 +30,7 @@ use crate::node::access::grants::Lost;
 use crate::node::encoders::FrameEncoders;
 use crate::node::flow_control::between_nodes;
 use crate::node::inbox::gap::redeliver_after_gap;
+use crate::node::refused_event::RefusedEvent;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, flow_control, incoming, room_repair};
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
@@ -187,6 +188,13 @@ macro_rules! protocols {
         pub(crate) fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
             match session.protocol {
                 $(Protocol::$protocol => <$implementation>::notify_extension(node, session, name, data)),*
+            }
+        }
+
+        /// Notifies a client that its event was refused, if it understands that.
+        pub(crate) fn notify_refused(node: &Node, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
+            match session.protocol {
+                $(Protocol::$protocol => <$implementation>::notify_refused(node, session, refused)),*
             }
         }
 

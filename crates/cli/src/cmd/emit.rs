@@ -1,15 +1,18 @@
 //! `switchboard emit`: sends one event, as a client.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 use serde_json::value::RawValue;
-use switchboard_client::{Client, NO_HANDLER, RequestError};
+use switchboard_client::{Client, NO_HANDLER, RefusedEvent, RequestError};
+use tokio::sync::mpsc;
 
 use crate::args::Emit;
 use crate::cmd::address::{trusting, websocket, without_query};
 use crate::cmd::data::json_or_text;
 use crate::output::{print_json, refusal};
 
-/// Sends the event; with `--request` prints the reply.
+/// Sends the event; with `--request` prints the reply. An error if the server refuses it.
 pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
     let (data, url) = (json_or_text(&emit.data)?, websocket(&emit.url));
     let options = trusting(emit.root_certificate.as_deref())?;
@@ -23,11 +26,31 @@ pub(crate) async fn run(emit: &Emit) -> anyhow::Result<()> {
         client.close().await;
         print_json(reply.map_err(|error| explain(error, &emit.event))?.get());
     } else {
-        let sent = client.emit(&emit.event, &data).await;
-        client.close().await;
-        sent?;
+        send(&client, &emit.event, &data).await?;
     }
     Ok(())
+}
+
+/// How long a refusal is waited for. A server sends that of a handler that does not wait at once.
+const REFUSAL_WAIT: Duration = Duration::from_millis(250);
+
+/// Sends the event and closes the connection. An error if the server refuses the event in time.
+async fn send(client: &Client, event: &str, data: &RawValue) -> anyhow::Result<()> {
+    let (refuse, mut refused) = mpsc::channel(1);
+    client.on_data("@refused", move |refused: RefusedEvent| {
+        let _ = refuse.try_send(refused);
+    });
+    let sent = client.emit(event, data).await;
+    let refusal = tokio::time::timeout(REFUSAL_WAIT, refused.recv()).await.ok().flatten();
+    client.close().await;
+    sent?;
+    // One may have arrived during the close.
+    match refusal.or_else(|| refused.try_recv().ok()) {
+        Some(RefusedEvent { code, error, .. }) => {
+            Err(explain(RequestError::Refused { code, message: error }, event))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The events of a server without code of its own.

@@ -52,19 +52,21 @@ fn the_emit_command_sends_data_as_it_was_written() {
 }
 
 #[tokio::test]
-async fn a_request_that_has_no_handler_fails_and_the_error_names_the_event() {
+async fn an_event_that_has_no_handler_fails_with_and_without_a_request_and_the_error_names_it() {
     let server = Server::start(&["demo"]);
-    let mistyped = run(&["emit", &server.url(), "/joined", "{}", "--request"]);
-    let error = String::from_utf8(mistyped.stderr).unwrap();
-    assert_eq!((mistyped.status.code(), &*mistyped.stdout), (Some(1), &b""[..]), "{error}");
-    assert!(error.contains("No handler for: /joined"), "{error}");
-    let sent = run(&["emit", &server.url(), "/joined", "{}"]);
-    assert_eq!(sent.status.code(), Some(0), "an event without a request has no reply that could report it");
+    for more in [&["--request"][..], &[]] {
+        let mistyped = run(&[&["emit", &server.url(), "/joined", "{}"], more].concat());
+        let error = String::from_utf8(mistyped.stderr).unwrap();
+        assert_eq!((mistyped.status.code(), &*mistyped.stdout), (Some(1), &b""[..]), "{error}");
+        assert!(error.contains("No handler for: /joined"), "{error}");
+        assert!(error.contains("hint: did you mean `/join`?"), "{error}");
+    }
+    assert_eq!(run(&["emit", &server.url(), "/join", "{}"]).status.code(), Some(0));
     let counted = server.get("/metrics");
     assert!(counted.contains("switchboard_unhandled_events_total{protocol=\"emit\"} 2"), "{counted}");
     let is_clean =
-        |line: &str| line.contains("closed_total{") && line.contains("\"1000\"") && line.ends_with(" 2");
-    until("both connections are closed with 1000", async || server.get("/metrics").lines().any(is_clean))
+        |line: &str| line.contains("closed_total{") && line.contains("\"1000\"") && line.ends_with(" 3");
+    until("all connections are closed with 1000", async || server.get("/metrics").lines().any(is_clean))
         .await;
 }
 

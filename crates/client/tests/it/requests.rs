@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use switchboard::{App, Data, HistoryLimits, Payload, Reply, Request};
-use switchboard_client::{Client, EmitError, HistoryPart, NO_HANDLER, Position, RequestError};
+use switchboard_client::{Client, EmitError, HistoryPart, NO_HANDLER, Position, RefusedEvent, RequestError};
 use tokio_websockets::Message;
 
 use crate::{SOON, drop_me, echo, listen_to, next, scripted, start};
@@ -173,4 +173,18 @@ async fn at_most_256_requests_of_the_server_are_in_progress() {
     client.emit("/ready", &()).await.unwrap();
     assert!(next(&mut errors).await["error"].as_str().unwrap().contains("256"));
     assert!(errors.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_refused_event_without_a_reply_reaches_the_listeners_of_refused() {
+    let client = Client::connect(&start(App::new().on("/echo", echo)).await).await.unwrap();
+    let (sender, mut refused) = tokio::sync::mpsc::channel(10);
+    client.on_data("@refused", move |event: RefusedEvent| sender.try_send(event).unwrap());
+    client.emit("/ecko", &1).await.unwrap();
+    let event = tokio::time::timeout(SOON, refused.recv()).await.unwrap().unwrap();
+    assert_eq!((event.event.as_deref(), &*event.code), (Some("/ecko"), NO_HANDLER));
+    assert_eq!((&*event.error, event.retry_after_ms), ("No handler for: /ecko", None));
+    client.emit("/echo", &1).await.unwrap();
+    assert_eq!(client.request::<u32>("/echo", &2).await.unwrap(), 2);
+    assert!(refused.try_recv().is_err(), "an accepted event is not refused");
 }

@@ -18,15 +18,16 @@ use tokio::task::JoinHandle;
 use tokio_websockets::{CloseCode, Message, ServerBuilder, WebSocketStream};
 
 /// Not played, because the client cannot send these frames: invalid or binary ones (`b…`, `data`, `numbers`),
-/// strings that Rust cannot represent (`surrogates`), names that are not texts (`unknown-event`), and ids of
-/// another form (`ack-ids`).
-const SKIPPED: [&str; 8] = [
+/// strings that Rust cannot represent (`surrogates`), names that are not texts (`unknown-event`), an address and invalid frames
+/// (`refused`), and ids of another form (`ack-ids`).
+const SKIPPED: [&str; 9] = [
     "ack-ids.txt",
     "binary.txt",
     "broken-frames.txt",
     "broken.txt",
     "data.txt",
     "numbers.txt",
+    "refused.txt",
     "surrogates.txt",
     "unknown-event.txt",
 ];

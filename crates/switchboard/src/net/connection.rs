@@ -383,7 +383,7 @@ impl Connection {
                 self.meters().count_ignored_frame(error.reason());
                 let error = with_causes(&error);
                 limited!(DEBUG, socket = %self.socket.id(), error = printable(&error), "frame cannot be decoded; it is ignored");
-                self.server.notify_error_hooks(&self.socket, "", "bad_frame", &error);
+                self.server.bad_frame(&self.socket, &error);
             }
         }
     }

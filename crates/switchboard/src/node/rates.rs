@@ -30,6 +30,7 @@ use crate::node::rates::connection::ConnectionRateState;
 use crate::node::rates::rules::CompiledRules;
 use crate::node::rates::state::RateSubject;
 use crate::node::rates::table::RateTableKey;
+use crate::node::refused_event::RefusedEvent;
 
 /// How often nodes share their counts.
 const SHARE_INTERVAL: Duration = Duration::from_millis(100);
@@ -39,6 +40,16 @@ const SHARE_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) struct Exceeded {
     pub(crate) action: RateAction,
     pub(crate) error: RateLimited,
+}
+
+impl Exceeded {
+    /// The refusal of the event, for its client; `None` if the rule does not announce it.
+    pub(crate) fn refused(self, event: &str) -> Option<RefusedEvent<'_>> {
+        (self.action == RateAction::Refuse).then(|| RefusedEvent {
+            retry_after_ms: Some(self.error.retry_after_ms()),
+            ..RefusedEvent::new(event, "rate_limited", self.error.to_string())
+        })
+    }
 }
 
 /// Checks an event of a client. The client is closed if the rule says so.

@@ -19,6 +19,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
+use crate::node::refused_event::RefusedEvent;
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::emit::login::{accept, log_in};
@@ -120,6 +121,10 @@ impl WireProtocol for EmitProtocol {
 
     fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
         notify(node, session, &format!("@{name}"), data);
+    }
+
+    fn notify_refused(node: &Node, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
+        notices::notify_refused(node, session, refused);
     }
 
     fn encode_request(name: &str, data: &Payload, id: u32) -> Option<Bytes> {

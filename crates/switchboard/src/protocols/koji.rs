@@ -36,6 +36,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
+use crate::node::refused_event::RefusedEvent;
 use crate::node::type_map::TypeMap;
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
@@ -176,6 +177,10 @@ impl WireProtocol for KojiProtocol {
 
     fn notify_extension(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
         rights::notify_payload(node, session, name, data);
+    }
+
+    fn notify_refused(node: &Node, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
+        rights::notify_refused(node, session, refused);
     }
 
     /// Updates the time of the client's last ping in the member list.

@@ -14,6 +14,7 @@ use crate::api::app::App;
 use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
+use crate::node::refused_event::RefusedEvent;
 use crate::node::type_map::TypeMap;
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::ProtocolConfig;
@@ -102,6 +103,9 @@ pub(crate) trait WireProtocol {
     /// Sends an event that the original protocol does not have, if the client understands such events. The protocol adds its
     /// prefix to the name.
     fn notify_extension(_node: &Node, _session: &Arc<Session>, _name: &str, _data: &Payload) {}
+
+    /// Notifies a client that its event was refused, if it understands that.
+    fn notify_refused(_node: &Node, _session: &Arc<Session>, _refused: &RefusedEvent<'_>) {}
 
     /// Handles a pong of a client.
     fn received_pong(_node: &Arc<Node>, _session: &Arc<Session>, _payload: &[u8]) {}

@@ -245,6 +245,11 @@ impl ReplyError {
         &self.message
     }
 
+    /// Time until a repetition may succeed, for `rate_limited`.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        self.retry_after_ms
+    }
+
     /// The error that caused this one. It is logged and never sent to the client.
     ///
     /// ```

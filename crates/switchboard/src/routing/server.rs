@@ -15,11 +15,12 @@ use crate::api::socket::Socket;
 use crate::node::clock::now;
 use crate::node::connection_info::ConnectionInfo;
 use crate::node::connection_state::ConnectionState;
+use crate::node::refused_event::RefusedEvent;
 use crate::node::system_events::{HookSink, SystemEvent};
 use crate::node::tasks::{Panic, panic_message};
 use crate::routing::handler::{ResponseFuture, catch_panic, poll_once, run_to_end};
 use crate::routing::hooks::{self, Hooks};
-use crate::routing::reply::{Answer, Response};
+use crate::routing::reply::{Answer, ReplyError, Response};
 use crate::routing::request::Request;
 use crate::routing::router::Routes;
 
@@ -104,6 +105,9 @@ impl Server {
             Answer::Done | Answer::None => {}
         }
         if let Some(error) = response.error {
+            if !request.wants_reply() {
+                self.notify_refused(request.socket(), request.event(), &error);
+            }
             match error.cause() {
                 Some(cause) => {
                     limited!(ERROR, event = printable(request.event()), socket = %request.id(), error = printable_error(cause), "handler failed; the client receives `internal error`");
@@ -116,12 +120,34 @@ impl Server {
         }
     }
 
-    /// Replies to a request with an invalid event name; `shown` is the name as the reply contains it.
+    /// Refuses an event with an invalid name; `shown` is the name as the client receives it.
     pub(crate) fn unroutable(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) {
+        if let (Some(error), None) = (self.unhandled(socket, shown, ack).error, ack) {
+            self.notify_refused(socket, shown, &error);
+        }
+    }
+
+    /// Counts an event with an invalid name, and replies if it is a request.
+    pub(crate) fn unhandled(&self, socket: &Socket, shown: &str, ack: Option<&Payload>) -> Response {
         self.app.node().meters().of(socket.session().protocol).unhandled_events.increment(1);
-        if let (Some(ack), Answer::Value(reply)) = (ack, &Response::unknown_event(shown).answer) {
+        let response = Response::unknown_event(shown);
+        if let (Some(ack), Answer::Value(reply)) = (ack, &response.answer) {
             socket.reply(ack, reply);
         }
+        response
+    }
+
+    /// Notifies the client of an error of its event, which is no request.
+    fn notify_refused(&self, socket: &Socket, event: &str, error: &ReplyError) {
+        let refused = RefusedEvent::new(event, error.code(), error.message().to_owned());
+        let retry_after_ms = error.retry_after_ms();
+        socket.node().notify_refused(socket.session(), &RefusedEvent { retry_after_ms, ..refused });
+    }
+
+    /// Refuses a frame that cannot be decoded.
+    pub(crate) fn bad_frame(&self, socket: &Socket, error: &str) {
+        socket.node().notify_refused(socket.session(), &RefusedEvent::bad_frame(error.to_owned()));
+        self.notify_error_hooks(socket, "", RefusedEvent::BAD_FRAME, error);
     }
 
     /// Calls the `@error` hooks.

@@ -32,6 +32,7 @@ mod moves;
 mod nodes;
 mod overflow;
 mod rates;
+mod refused_events;
 mod requests;
 mod reserved_names;
 mod resume;

@@ -6,6 +6,7 @@ import { BOOLEAN, check, checkOptions, STRING, type Expectations } from "../core
 import type { Connection, ConnectionState, OpenOptions, StateChange } from "../core/connection.js";
 import type { SwitchboardError } from "../core/errors.js";
 import type { Listener } from "../core/listeners.js";
+import type { RefusedEvent } from "../core/refusedError.js";
 import type { Gap, Joined, Position, Recovery } from "../core/session.js";
 import type { CallOptions } from "../core/timeout.js";
 import type { Known, Unchecked } from "../core/unchecked.js";
@@ -55,11 +56,11 @@ export interface SystemEvents {
    * without a history are not recovered.
    */
   "@recovered": Recovery;
-  /** The socket has joined a room that keeps messages; raised when the position is known. Only with `resume`. */
+  /** The socket has joined a room that keeps messages; raised when the position is known. */
   "@joined": Joined;
-  /** Messages are lost: the client read too slowly, or the history of a room no longer has them. Only with `resume`. */
+  /** Messages are lost: the client read too slowly, or the history of a room no longer has them. */
   "@gap": Gap;
-  /** The socket has left rooms and tags, because it has lost the right to be there. Only with `resume`. */
+  /** The socket has left rooms and tags, because it has lost the right to be there. */
   "@left": {
     /** The rooms, with `#`. */
     readonly rooms: readonly string[];
@@ -68,6 +69,8 @@ export interface SystemEvents {
     /** `expired`, `replaced` or `rule`. */
     readonly reason: string;
   };
+  /** The server has refused an event without a reply. Without a listener the console shows it. */
+  "@refused": RefusedEvent;
   /** The connection has closed. */
   "@disconnect": StateChange;
   /** A state transition. */

@@ -17,7 +17,7 @@ import { Session } from "../core/session.js";
 import { scheduleTokenRefresh } from "../core/tokenRefresh.js";
 import { historyOptions, type HistoryOptions, type RoomHistory } from "../core/history.js";
 import { OWN_OPTIONS, type EmitClientOptions } from "./options.js";
-import { RateLimitedError, refusedErrorFrom } from "../core/refusedError.js";
+import { RateLimitedError, refusedErrorFrom, warnRefused } from "../core/refusedError.js";
 import { REQUEST_OPTIONS, type RequestOptions } from "./requestOptions.js";
 import { checkSchemas, schemaOf, validated } from "./schema.js";
 
@@ -67,10 +67,10 @@ export class EmitProtocol {
         openMethod: "open()",
         url: (token) => {
           if (token !== undefined) address.searchParams.set(options.tokenParameter ?? "token", token);
-          // `sb` asks for the server's own events, such as the session and the answer to a token. Without it the server
-          // sends none, because other clients do not understand them.
-          if (this.#resumes() || token !== undefined) address.searchParams.set("sb", "1");
-          if (token !== undefined && !this.#resumes()) address.searchParams.set("resume", "0");
+          // `sb` asks for the server's own events, such as a refusal. Without it the server sends none, because other clients do
+          // not understand them.
+          address.searchParams.set("sb", "1");
+          if (!this.#resumes()) address.searchParams.set("resume", "0");
           this.#token = token;
           return address;
         },
@@ -201,10 +201,10 @@ export class EmitProtocol {
       const { isAwaited } = this.#session;
       const resumed = this.#session.begin(data);
       if (isAwaited) this.#ready(resumed);
-    } else if (/^@(left|recovered|gap|joined)$/.test(event)) {
+    } else if (/^@(left|recovered|gap|joined|refused)$/.test(event)) {
       if (event === "@recovered") this.#session.recovered(data);
       if (event === "@joined") this.#session.joined(data);
-      this.connection.listeners.call(event, data);
+      if (!this.connection.listeners.call(event, data) && event === "@refused") warnRefused(data);
     } else if (event === "@identified") this.#identified(data);
     else if (event === "@goaway") this.connection.goAway(Object(data) as JsonObject);
     else return false;

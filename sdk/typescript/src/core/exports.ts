@@ -4,7 +4,7 @@
 
 export type { Connection, ConnectionState, OpenOptions, StateChange } from "./connection.js";
 export type { HistoryMessage, HistoryOptions, RoomHistory } from "./history.js";
-export { RateLimitedError, RefusedError } from "./refusedError.js";
+export { RateLimitedError, RefusedError, type RefusedEvent } from "./refusedError.js";
 export type { Gap, Joined, Position, Recovery, RoomRecovery } from "./session.js";
 export type { CallOptions } from "./timeout.js";
 export {

@@ -43,6 +43,26 @@ export class RateLimitedError extends RefusedError {
   }
 }
 
+/** Why a server has not done what an event without a reply asks for. Original servers do not tell. */
+export interface RefusedEvent {
+  /** The name of the event; undefined if the server could not decode the frame. Koji names it `eventName`. */
+  readonly event?: string;
+  /** The same, of a `Dispatch`. */
+  readonly eventName?: string;
+  /** A stable identifier, such as `bad_data`, or `no_handler`: check the name of the event. */
+  readonly code: string;
+  /** The explanation for people. */
+  readonly error: string;
+  /** With the code `rate_limited`: milliseconds until the server accepts one more. */
+  readonly retry_after_ms?: number;
+}
+
+/** Shows a refusal that no listener receives: otherwise a mistyped event vanishes silently. */
+export function warnRefused(data: unknown): void {
+  const { event, eventName, error } = Object(data) as RefusedEvent;
+  console.warn(`the server refused ${event ?? eventName ?? "a message"}: ${error}`);
+}
+
 /** How servers, the original's too, begin their reply to an event without a handler. It has no code. */
 const NO_HANDLER_TEXT = "No handler for: ";
 

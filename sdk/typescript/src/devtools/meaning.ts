@@ -30,6 +30,11 @@ const PREVIEW_CHARACTERS_MAX = 160;
 /** Events that applications use as pings, and the probe of the emit client. */
 const PINGS = ["/ping", "ping", "@ping", "@alive"];
 
+/** The role of a refusal. */
+export const REFUSAL = "refused";
+
+const REFUSED = "@refused";
+const KOJI_REFUSED = "@@SWITCHBOARD/refused";
 const KOJI_PLATFORM = /^@@(?:KOJI_DISPATCH|SWITCHBOARD)\//;
 
 const MESA_OPERATIONS: Record<number, string> = {
@@ -83,13 +88,21 @@ export class Meanings {
       const [oldest] = this.#pending.keys();
       if (this.#pending.size > PENDING_MAX && oldest !== undefined) this.#pending.delete(oldest);
     }
+    if (event === REFUSED) return refusal(data);
     return { ...meaning(event, ackId ? "request" : "", data), isPing };
   }
 }
 
 function kojiMeaning(eventName: string, { payload }: Record<string, unknown>): FrameMeaning {
   const title = eventName.replace(KOJI_PLATFORM, "");
+  if (eventName === KOJI_REFUSED) return refusal(payload);
   return meaning(title, title === eventName ? "" : "platform", payload);
+}
+
+/** The server has refused the event that the data names. */
+function refusal(data: unknown): FrameMeaning {
+  const { event, eventName, error } = Object(data) as Record<string, unknown>;
+  return meaning(`${event ?? eventName ?? ""}`, REFUSAL, error);
 }
 
 function mesaMeaning(op: number, { d, t, s }: Record<string, unknown>): FrameMeaning {

@@ -5,6 +5,7 @@
 import { clock, make, milliseconds, size } from "./elements.js";
 import { coloured, pretty } from "./json.js";
 import type { Entry, FrameEntry, StateEntry } from "./log.js";
+import { REFUSAL } from "./meaning.js";
 
 export function row(entry: Entry): HTMLLIElement {
   return entry.kind === "frame" ? frameRow(entry) : stateRow(entry);
@@ -55,5 +56,5 @@ function frameRow(entry: FrameEntry): HTMLLIElement {
     details.append(code);
     details.scrollIntoView({ block: "nearest" });
   }, { once: true });
-  return make("li", `frame ${entry.direction}`, details);
+  return make("li", `frame ${entry.role === REFUSAL ? REFUSAL : entry.direction}`, details);
 }

@@ -81,6 +81,7 @@ summary:hover { background: var(--raised); }
 .state.open .frame-title { color: var(--in); }
 .frame-arrow { font-weight: 700; color: var(--in); }
 .out .frame-arrow { color: var(--out); }
+.refused .frame-arrow, .refused .frame-role { color: var(--out); }
 .frame-title { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; font-weight: 650; }
 .frame-role, .frame-latency { color: var(--quiet); font-weight: 400; }
 .frame-size, .frame-time { color: var(--quiet); font: 11px/18px var(--mono); font-variant-numeric: tabular-nums; }

@@ -15,6 +15,7 @@ import type { Listener } from "../core/listeners.js";
 import { moveAfter } from "../core/move.js";
 import { resolveOptions, type ConnectionOptions, type OwnExpectations } from "../core/options.js";
 import { ReconnectingConnection } from "../core/reconnectingConnection.js";
+import { warnRefused, type RefusedEvent } from "../core/refusedError.js";
 import { Session, type Gap, type Recovery } from "../core/session.js";
 import { CALL_OPTIONS, withTimeout, type CallOptions } from "../core/timeout.js";
 import { scheduleTokenRefresh, type AuthorizationOptions } from "../core/tokenRefresh.js";
@@ -119,6 +120,8 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
   [DISPATCH_EVENT.RECOVERED]: Recovery;
   /** Messages are lost: the client read too slowly, or the history of a room no longer has them. */
   [DISPATCH_EVENT.GAP]: Gap;
+  /** The server has refused an event, or a user info. Without a listener the console shows it. */
+  [DISPATCH_EVENT.REFUSED]: RefusedEvent;
   /** The connection has closed. */
   [DISPATCH_EVENT.DISCONNECTED]: StateChange;
   /** A state transition. */
@@ -366,7 +369,7 @@ export class Dispatch<C extends ShardContract = UntypedShard> {
     else if (this.#session.isNew(message, (gap) => this.connection.listeners.call(DISPATCH_EVENT.GAP, gap))) {
       if (name === DISPATCH_EVENT.RECOVERED) this.#session.recovered(payload);
       const metadata = { latencyMs, clientId: __clientId, timestamp: __timestamp };
-      this.connection.listeners.call(name, payload, metadata);
+      if (!this.connection.listeners.call(name, payload, metadata) && name === DISPATCH_EVENT.REFUSED) warnRefused(payload);
     }
   }
 

@@ -31,6 +31,8 @@ export const DISPATCH_EVENT = {
   RECOVERED: "@@SWITCHBOARD/recovered",
   /** Messages are lost. */
   GAP: "@@SWITCHBOARD/gap",
+  /** The server has refused an event. */
+  REFUSED: "@@SWITCHBOARD/refused",
   /** The connection has closed. */
   DISCONNECTED: "@@KOJI_DISPATCH/disconnect",
   /** A state transition. */

@@ -49,6 +49,7 @@ class EmitPlayer implements Player {
   async open(path: string): Promise<void> {
     this.#client = await EmitClient.connect(this.url, { WebSocket: this.recorder.classFor(this.url + path) });
     this.#client.on("@any", this.#events.put);
+    this.#client.on("@refused", (data) => this.#events.put({ event: "@refused", data }));
   }
 
   sendWithMethod({ event, data, ackId, type, ...rest }: Frame): boolean {

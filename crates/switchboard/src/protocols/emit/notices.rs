@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use std::sync::Arc;
-use switchboard_event::{Name, Payload, RateAction, Target};
+use switchboard_event::{Name, Payload, Target};
 use switchboard_hub::Session;
 
 use crate::api::socket::Socket;
@@ -11,6 +11,7 @@ use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::connection_state::ConnectionState;
 use crate::node::rates::Exceeded;
+use crate::node::refused_event::RefusedEvent;
 use crate::protocols::emit::encode;
 
 /// Sends a notice, if the client understands notices.
@@ -22,19 +23,30 @@ pub(super) fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &Pay
 
 /// Refuses an event that exceeds a rate rule: by the reply to a request, or else by `@refused`.
 pub(super) fn notify_exceeded(socket: &Socket, event: &Name, ack: Option<&Payload>, exceeded: Exceeded) {
-    if exceeded.action != RateAction::Refuse {
-        return;
-    }
-    let error = exceeded.error;
-    let mut data = json!({ "error": error.to_string(), "code": "rate_limited", "retry_after_ms": error.retry_after_ms() });
+    let Some(refused) = exceeded.refused(event) else { return };
     match ack {
-        Some(ack) => socket.reply(ack, &Payload::of(&data).expect("texts and numbers are JSON")),
-        None => {
-            data["event"] = event.as_str().into();
-            let data = Payload::of(&data).expect("texts and numbers are JSON");
-            notify(socket.node(), socket.session(), "@refused", &data);
-        }
+        Some(ack) => socket.reply(ack, &members(&RefusedEvent { event: None, ..refused })),
+        None => notify_refused(socket.node(), socket.session(), &refused),
     }
+}
+
+/// Notifies the client that an event without a reply was refused.
+pub(super) fn notify_refused(node: &Node, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
+    if ConnectionState::of(session).info.understands_extensions() {
+        notify(node, session, "@refused", &members(refused));
+    }
+}
+
+/// The members of an error reply, with the event if it is known.
+fn members(refused: &RefusedEvent<'_>) -> Payload {
+    let mut data = json!({ "error": refused.error, "code": refused.code });
+    if let Some(ms) = refused.retry_after_ms {
+        data["retry_after_ms"] = ms.into();
+    }
+    if let Some(event) = refused.event {
+        data["event"] = event.into();
+    }
+    Payload::of(&data).expect("texts and numbers are JSON")
 }
 
 /// Notifies the client that its login has ended, and which rooms and tags it has left because it has lost rights.

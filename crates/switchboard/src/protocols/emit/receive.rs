@@ -47,7 +47,8 @@ pub(crate) fn receive(
         Incoming::Unroutable { shown, ack } => server.unroutable(socket, &shown, ack.as_ref()),
         Incoming::Resume { data, ack } => {
             if !recovery::begin(socket.node(), socket.session(), &data) {
-                server.unroutable(socket, "@resume", ack.as_ref());
+                // No notice: clients show positions to servers without a history, too.
+                server.unhandled(socket, "@resume", ack.as_ref());
             }
         }
         Incoming::Notice { name, ack, .. } => server.unroutable(socket, name, ack.as_ref()),

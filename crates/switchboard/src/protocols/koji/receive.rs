@@ -12,13 +12,14 @@ use switchboard_wire::koji::{self, Incoming};
 use crate::api::socket::Socket;
 use crate::node::access::{check, operation::Operation};
 use crate::node::rates::{check_event, check_operation};
+use crate::node::refused_event::RefusedEvent;
 use crate::node::resume::recovery;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::history;
 use crate::protocols::koji::identify::identify;
 use crate::protocols::koji::member_lists::MemberLists;
 use crate::protocols::koji::relay::relay;
-use crate::protocols::koji::rights::{notify_exceeded, notify_refused};
+use crate::protocols::koji::rights::{notify_exceeded, notify_forbidden, notify_refused};
 use crate::protocols::koji::user_info::set_user_info;
 use crate::protocols::received::Received;
 use crate::routing::request::{ProtocolFields, Request};
@@ -48,7 +49,8 @@ pub(crate) fn receive(
             return Ok(Received { request, recipients: named });
         }
         Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
-            node.meters().of(Protocol::Koji).count_refused_event("info_too_long");
+            let error = format!("a user info has at most {} bytes", client.rules.user_info_bytes_max);
+            refuse(socket, "SET_USER_INFO", "info_too_long", error);
         }
         Incoming::SetUserInfo(info) => {
             if let Err(exceeded) = check_operation(node, session, RatedOperation::UserInfo) {
@@ -57,19 +59,15 @@ pub(crate) fn receive(
             }
             let shard = Resource::Shard(&client.shard);
             if let Err(forbidden) = check(node, session, Operation::UserInfo, shard) {
-                let name = Name::new("SET_USER_INFO").expect("it is a valid name");
-                notify_refused(node, session, &name, &forbidden);
-            } else if set_user_info(node, client, session, &info).is_err() {
-                node.meters().of(Protocol::Koji).count_refused_event("shard_info_full");
+                notify_forbidden(node, session, "SET_USER_INFO", &forbidden);
+            } else if let Err(error) = set_user_info(node, client, session, &info) {
+                refuse(socket, "SET_USER_INFO", "shard_info_full", error.to_string());
             }
         }
         Incoming::GetClients => {
             match check(node, session, Operation::MemberList, Resource::Shard(&client.shard)) {
                 Ok(()) => node.extension::<MemberLists>().send_list(node, client, session),
-                Err(forbidden) => {
-                    let name = Name::new("GET_CONNECTED_CLIENTS").expect("it is a valid name");
-                    notify_refused(node, session, &name, &forbidden);
-                }
+                Err(forbidden) => notify_forbidden(node, session, "GET_CONNECTED_CLIENTS", &forbidden),
             }
         }
         Incoming::Identify(token) => identify(socket, token),
@@ -95,13 +93,12 @@ fn receive_event(
     payload: Payload,
     recipients: Option<Vec<Name>>,
 ) -> Option<Request> {
-    let meters = socket.node().meters().of(Protocol::Koji);
     if !client.rules.allows(&name) {
-        meters.count_refused_event("not_allowed");
+        refuse(socket, &name, "not_allowed", "the project does not allow this event".to_owned());
         return None;
     }
     if client.rules.emit_needs_identity && socket.user().is_none() {
-        meters.count_refused_event("no_identity");
+        refuse(socket, &name, "no_identity", "the project allows events after a login only".to_owned());
         return None;
     }
     let audience = match recipients {
@@ -114,6 +111,12 @@ fn receive_event(
     }
     let fields = ProtocolFields { audience: Some(audience), ..ProtocolFields::default() };
     Some(Request::with_fields(socket.clone(), name, payload, None, fields))
+}
+
+/// Counts an event that the project's rules refuse, and notifies the client, if it understands that.
+fn refuse(socket: &Socket, event: &str, code: &'static str, error: String) {
+    socket.node().meters().of(Protocol::Koji).count_refused_event(code);
+    notify_refused(socket.node(), socket.session(), &RefusedEvent::new(event, code, error));
 }
 
 /// The recipients by id, each once. An id is a user's, and also a client's if it has the form of a socket id.

@@ -7,7 +7,7 @@ use crate::api::setup::Setup;
 use crate::api::socket::Socket;
 use crate::node::clock::now_ms;
 use crate::protocols::koji::options::Koji;
-use crate::protocols::koji::rights::{check_relay, notify_refused};
+use crate::protocols::koji::rights::{check_relay, notify_forbidden};
 use crate::routing::extract::FromRequest;
 use crate::routing::reply::ReplyError;
 use crate::routing::request::Request;
@@ -61,7 +61,7 @@ pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audie
     let audience = match check_relay(socket.node(), socket.session(), audience) {
         Ok(audience) => audience,
         Err(forbidden) => {
-            notify_refused(socket.node(), socket.session(), &name, &forbidden);
+            notify_forbidden(socket.node(), socket.session(), &name, &forbidden);
             return 0;
         }
     };

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use metrics::counter;
 use serde_json::json;
-use switchboard_event::{
-    Audience, Name, OverflowPolicy, Payload, RateAction, Resource, Right, SocketId, Target,
-};
+use switchboard_event::{Audience, OverflowPolicy, Payload, Resource, Right, SocketId, Target};
 use switchboard_hub::Session;
 use switchboard_log::{limited, printable};
 use switchboard_ws::close::CloseCode;
@@ -20,6 +18,7 @@ use crate::node::access::{self, refuse};
 use crate::node::connection_state::{ConnectionState, is_closed};
 use crate::node::errors::Forbidden;
 use crate::node::rates::Exceeded;
+use crate::node::refused_event::RefusedEvent;
 use crate::protocols::koji::client_state::{ClientState, client_of};
 use crate::protocols::koji::encode;
 use crate::protocols::koji::member_lists::MemberLists;
@@ -75,19 +74,29 @@ fn other_reading(audience: &Audience, at: usize) -> Option<usize> {
 }
 
 /// Notifies a client that its event was refused, if it understands [platform events](notify) of this server.
-pub(super) fn notify_refused(node: &Node, session: &Arc<Session>, event: &Name, forbidden: &Forbidden) {
-    let data = json!({ "eventName": event, "code": "forbidden", "error": forbidden.to_string() });
+pub(super) fn notify_refused(node: &Node, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
+    if !understands_notices(session) {
+        return;
+    }
+    let mut data = json!({ "code": refused.code, "error": refused.error });
+    if let Some(event) = refused.event {
+        data["eventName"] = event.into();
+    }
+    if let Some(ms) = refused.retry_after_ms {
+        data["retry_after_ms"] = ms.into();
+    }
     notify(node, session, "refused", &data);
+}
+
+/// Notifies a client that it has no right to what its event asks for, if it understands platform events of this server.
+pub(super) fn notify_forbidden(node: &Node, session: &Arc<Session>, event: &str, forbidden: &Forbidden) {
+    notify_refused(node, session, &RefusedEvent::new(event, "forbidden", forbidden.to_string()));
 }
 
 /// Notifies a client that its event exceeds a rate rule, if it understands [platform events](notify) of this server.
 pub(super) fn notify_exceeded(node: &Node, session: &Arc<Session>, event: &str, exceeded: Exceeded) {
-    if exceeded.action == RateAction::Refuse {
-        let error = exceeded.error;
-        let data = json!({
-            "eventName": event, "code": "rate_limited", "error": error.to_string(), "retry_after_ms": error.retry_after_ms(),
-        });
-        notify(node, session, "refused", &data);
+    if let Some(refused) = exceeded.refused(event) {
+        notify_refused(node, session, &refused);
     }
 }
 
@@ -128,10 +137,14 @@ fn notify(node: &Node, session: &Arc<Session>, name: &str, data: &serde_json::Va
 
 /// [`notify`] with data that is JSON already.
 pub(super) fn notify_payload(node: &Node, session: &Arc<Session>, name: &str, data: &Payload) {
+    if understands_notices(session) {
+        node.hub().deliver_frame(session, &encode::notice(name, data), OverflowPolicy::Live);
+    }
+}
+
+fn understands_notices(session: &Session) -> bool {
     let understands = |client: &ClientState| {
         client.wants_token_answers || ConnectionState::of(session).info.understands_extensions()
     };
-    if client_of(session).is_some_and(understands) {
-        node.hub().deliver_frame(session, &encode::notice(name, data), OverflowPolicy::Live);
-    }
+    client_of(session).is_some_and(understands)
 }
