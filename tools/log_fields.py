@@ -75,7 +75,7 @@ def fault(field):
         return f"`{name}` is written as it is; use printable(…) or printable_error(…)"
     is_literal = value.startswith('"')
     is_name_of_the_framework = value == "event.name()"
-    if name in OUTSIDE and not (value.startswith("printable") or is_literal or is_name_of_the_framework):
+    if name in OUTSIDE and not (re.match(r"(client\.)?printable", value) or is_literal or is_name_of_the_framework):
         return f"`{name}` may be text from outside; use printable(…) or printable_error(…)"
     return None
 

@@ -26,6 +26,7 @@ pub(crate) mod inbox;
 pub(crate) mod incoming;
 pub mod limit;
 pub(crate) mod limits;
+pub(crate) mod logged_client;
 pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;

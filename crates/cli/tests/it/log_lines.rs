@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use switchboard_testkit::raw::frame;
 use switchboard_testkit::{Peer, RedisServer};
 
+use crate::backend::post;
 use crate::clients::until;
 use crate::support::{JsonServer, SWITCHBOARD, Server, get, read_to, run, upgraded};
 
@@ -99,8 +100,13 @@ async fn every_line_of_a_json_log_is_json_in_a_noisy_life() {
     assert!((10..30).contains(&tokens.len()), "{log}");
     assert_eq!((&tokens[0]["protocol"], &tokens[0]["project"]), (&json!("koji"), &json!("p")));
     assert!(tokens[0]["reason"].is_string() && tokens[0]["error"].is_string(), "{}", tokens[0]);
+    assert_eq!((&tokens[0]["client"], tokens[0].get("user")), (&json!("127.0.0.1"), None));
     let violation = fields(&lines, "violated the WebSocket protocol")[0];
-    assert_eq!(violation["code"], 1002, "{violation}");
+    assert_eq!(
+        (&violation["code"], &violation["client"]),
+        (&json!(1002), &json!("127.0.0.1")),
+        "{violation}"
+    );
     let lost = fields(&lines, "Redis").into_iter().filter(|fields| fields["error"].is_string()).count();
     assert!(lost > 0, "{log}");
     for back in fields(&lines, "connected to Redis again") {
@@ -111,6 +117,68 @@ async fn every_line_of_a_json_log_is_json_in_a_noisy_life() {
     assert_eq!(stopped["signal"], "SIGTERM");
     assert!(stopped["connections_closed"].as_u64().is_some_and(|closed| closed > 0), "{stopped}");
     assert!(stopped["stop_ms"].is_u64() && stopped["uptime_s"].is_u64() && stopped["commit"].is_string());
+}
+
+#[tokio::test]
+async fn refusals_name_the_client_and_its_user_and_changes_through_the_api_name_the_key() {
+    const KEY: &str = "a key of the API, of this test";
+    let server = JsonServer::start(&[
+        "demo",
+        "--set",
+        "log.filter=debug",
+        "--set",
+        "stop.window_ms=0",
+        "--set",
+        "api.listen=127.0.0.1:0",
+        "--set",
+        &format!("api.named_keys.ops={{ keys = \"{KEY}\", scopes = [\"manage\", \"send\", \"read\"] }}"),
+        "--set",
+        r##"projects.every.can={ "#open" = "js" }"##,
+        "--set",
+        r#"limits.rules=[{ events = ["/ping"], per = "user", rate = "1/d", then = "close" }]"#,
+    ]);
+    let mut peer = Peer::connect(&format!("ws://{}/", server.address)).await;
+    assert_eq!(peer.request("/login", json!({ "userId": "seven\n" })).await["error"], Value::Null);
+    assert_eq!(peer.request("/join", json!({ "room": "staff" })).await["code"], "forbidden");
+    let key = format!("Bearer {KEY}");
+    let api = server.api.clone().expect("the log has it");
+    for (endpoint, body) in [
+        ("send", json!({ "event": "e", "to": { "users": ["7"] } })),
+        ("join", json!({ "room": "open", "to": { "users": ["7\n"] } })),
+        (
+            "batch",
+            json!({ "calls": [{ "call": "leave", "body": { "room": "", "to": { "users": ["7"] } } }] }),
+        ),
+    ] {
+        let answer = post(&api, endpoint, &[("Authorization", &key)], &body.to_string());
+        assert_eq!(answer.expect("an answer").status, 200, "{endpoint}");
+    }
+    for _ in 0..2 {
+        peer.emit("/ping", json!({})).await;
+    }
+    assert_eq!(peer.closed().await.0, 1008);
+    server.signal("-TERM");
+    let (_, _, log) = server.ended();
+    let lines = lines(&log);
+    let about = |message: &str| {
+        fields(&lines, message).first().copied().unwrap_or_else(|| panic!("{message}: {log}")).clone()
+    };
+    for message in ["operation refused", "rate rule exceeded", "connection ended"] {
+        let line = about(message);
+        assert_eq!(
+            (&line["client"], &line["user"]),
+            (&json!("127.0.0.1"), &json!("seven<U+000A>")),
+            "{line}"
+        );
+    }
+    assert_eq!(about("rate rule exceeded")["then"], "close");
+    let calls = fields(&lines, "API call");
+    let shown: Vec<_> = calls.iter().map(|call| (&call["key"], &call["call"], &call["status"])).collect();
+    let ops = json!("ops");
+    assert_eq!(shown, [(&ops, &json!("join"), &json!(200)), (&ops, &json!("leave"), &json!(400))], "{log}");
+    assert!(
+        calls[0]["input"].as_str().is_some_and(|input| input.contains("\"open\"") && !input.contains('\n'))
+    );
 }
 
 #[test]

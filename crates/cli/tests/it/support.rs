@@ -110,6 +110,8 @@ impl Drop for Server {
 pub(crate) struct JsonServer {
     child: Child,
     pub(crate) address: String,
+    /// The address of the HTTP API, if it listens.
+    pub(crate) api: Option<String>,
     log: JoinHandle<String>,
 }
 
@@ -134,11 +136,12 @@ impl JsonServer {
             }
         };
         let address = started["fields"]["listen"].as_str().expect("an address").to_owned();
+        let api = started["fields"]["api_listen"].as_str().map(str::to_owned);
         let log = std::thread::spawn(move || {
             lines.read_to_string(&mut log).expect("a log is text");
             log
         });
-        JsonServer { child, address, log }
+        JsonServer { child, address, api, log }
     }
 
     pub(crate) fn signal(&self, signal: &str) {

@@ -55,6 +55,17 @@ pub enum RateAction {
     Close,
 }
 
+impl RateAction {
+    /// The word in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            RateAction::Refuse => "refuse",
+            RateAction::Ignore => "ignore",
+            RateAction::Close => "close",
+        }
+    }
+}
+
 /// A rule: how often clients may send certain events, or perform other operations such as a join.
 ///
 /// ```

@@ -35,6 +35,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::flow_control;
 use crate::node::inbox;
 use crate::node::limits::Limits;
+use crate::node::logged_client::LoggedClient;
 use crate::node::meters::ProtocolMeters;
 use crate::node::rates;
 use crate::protocols::received::Received;
@@ -409,16 +410,16 @@ impl Connection {
 
     /// Closes the connection of a peer that violated the WebSocket protocol.
     fn close_invalid(&mut self, error: &ProtocolError) {
-        let code = error.close_code();
-        limited_by!(log_kind(code), INFO, socket = %self.socket.id(), code = code.0, error = printable_error(error), "client violated the WebSocket protocol or its limits; connection closed");
+        let (code, client) = (error.close_code(), LoggedClient::Connected(self.session()));
+        limited_by!(log_kind(code), INFO, socket = %self.socket.id(), client = client.address(), user = client.printable_user(), code = code.0, error = printable_error(error), "client violated the WebSocket protocol or its limits; connection closed");
         self.close.is_input_ignored = true;
         self.queue_close(error.close_code(), &error.to_string());
     }
 
     /// Closes the connection of a peer that exceeds a limit.
     fn close_over_limit(&mut self, error: &InputError) {
-        let code = error.close_code();
-        limited_by!(log_kind(code), INFO, socket = %self.socket.id(), code = code.0, error = printable_error(error), "client exceeded a limit; connection closed");
+        let (code, client) = (error.close_code(), LoggedClient::Connected(self.session()));
+        limited_by!(log_kind(code), INFO, socket = %self.socket.id(), client = client.address(), user = client.printable_user(), code = code.0, error = printable_error(error), "client exceeded a limit; connection closed");
         self.close.is_input_ignored = true;
         self.queue_close(error.close_code(), &error.to_string());
     }

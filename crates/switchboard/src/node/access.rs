@@ -22,6 +22,7 @@ use crate::node::access::operation::Operation;
 use crate::node::access::rule::{AccessRule, Subject};
 use crate::node::connection_state::ConnectionState;
 use crate::node::errors::{Forbidden, MembershipError};
+use crate::node::logged_client::LoggedClient;
 use crate::node::rates;
 use crate::node::room_positions;
 
@@ -62,13 +63,12 @@ pub(crate) fn check(
 
 /// Counts and logs a refusal.
 pub(crate) fn refuse(session: &Session, operation: Operation, resource: Resource<'_>) -> Forbidden {
-    let (id, project) = (session.id.to_string(), &session.project.id);
-    refuse_client(&id, project, operation, resource)
+    refuse_client(LoggedClient::Connected(session), &session.project.id, operation, resource)
 }
 
 /// Counts and logs a refusal of a client that may not be connected yet.
 pub(crate) fn refuse_client(
-    socket: &str,
+    client: LoggedClient<'_>,
     project: &ProjectId,
     operation: Operation,
     resource: Resource<'_>,
@@ -77,7 +77,9 @@ pub(crate) fn refuse_client(
     counter!("switchboard_forbidden_total", "operation" => operation.label()).increment(1);
     limited!(
         INFO,
-        socket,
+        socket = client.socket(),
+        client = client.address(),
+        user = client.printable_user(),
         project = printable(project),
         operation = operation.label(),
         right = forbidden.right.as_str(),

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, poll};
 use serde_json::json;
 use switchboard_backplane::ClientAction;
-use switchboard_event::{Payload, ProjectId, Protocol, RatedOperation, SocketId, Target, UserId, unix_ms};
+use switchboard_event::{Payload, ProjectId, Protocol, RatedOperation, Target, UserId, unix_ms};
 use switchboard_hub::{JoinError, Session};
 use switchboard_log::{limited, limited_by, printable, printable_error};
 
@@ -23,6 +23,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::inbox;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
+use crate::node::logged_client::LoggedClient;
 use crate::node::rates;
 use crate::node::reports::report;
 use crate::node::system_events::SystemEvent;
@@ -85,30 +86,40 @@ pub(crate) async fn verify_before_connect(
 
 /// The client whose token is refused. It may not be connected yet.
 pub(crate) struct TokenSender<'a> {
-    pub(crate) socket: SocketId,
+    pub(crate) client: LoggedClient<'a>,
     pub(crate) protocol: Protocol,
     pub(crate) project: &'a ProjectId,
 }
 
 impl<'a> TokenSender<'a> {
     pub(crate) fn of(session: &'a Session) -> Self {
-        TokenSender { socket: session.id, protocol: session.protocol, project: &session.project.id }
+        let client = LoggedClient::Connected(session);
+        TokenSender { client, protocol: session.protocol, project: &session.project.id }
     }
 }
 
 /// Counts and logs a refused token, or a login without one.
-pub(crate) fn record_refusal(node: &Node, client: TokenSender<'_>, error: &IdentifyError) {
-    node.meters().of(client.protocol).count_refused_token(error.reason());
-    let (reason, project) = (error.reason(), client.project);
+pub(crate) fn record_refusal(node: &Node, sender: TokenSender<'_>, error: &IdentifyError) {
+    node.meters().of(sender.protocol).count_refused_token(error.reason());
+    let TokenSender { client, protocol, project } = sender;
+    let reason = error.reason();
     // Many clients always send a login, also without a token.
     if matches!(error, IdentifyError::NoToken) {
-        return limited!(DEBUG, socket = %client.socket, project = printable(project), "login without a token refused");
+        return limited!(
+            DEBUG,
+            socket = client.socket(),
+            client = client.address(),
+            project = printable(project),
+            "login without a token refused"
+        );
     }
     limited_by!(
         reason,
         INFO,
-        socket = %client.socket,
-        protocol = client.protocol.name(),
+        socket = client.socket(),
+        client = client.address(),
+        user = client.printable_user(),
+        protocol = protocol.name(),
         project = printable(project),
         reason = printable(reason),
         error = printable_error(error),

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use switchboard_backplane::{RateStore, Spending};
-use switchboard_event::{Limited, Name, ProjectId, RateAction, RatedOperation, RuleSet, SocketId};
+use switchboard_event::{Limited, Name, ProjectId, RateAction, RatedOperation, RuleSet};
 use switchboard_hub::Session;
 use switchboard_log::{limited, limited_by, printable, printable_error};
 use switchboard_ws::close::CloseCode;
@@ -26,6 +26,7 @@ use crate::node::address_table::SWEEP_INTERVAL;
 use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
 use crate::node::errors::RateLimited;
+use crate::node::logged_client::LoggedClient;
 use crate::node::rates::connection::ConnectionRateState;
 use crate::node::rates::rules::CompiledRules;
 use crate::node::rates::state::RateSubject;
@@ -117,7 +118,9 @@ pub(crate) fn check_unconnected(
     let rules = node.rates.rules();
     let budgets = Budgets { node, rules, own: None, subject };
     let outcome = budgets.take_all(rules.matcher.of_operation(operation), node.rates.ns(now()));
-    outcome.map_err(|(rule, limited)| exceeded(rules, rule, limited, None, operation.name()))
+    outcome.map_err(|(rule, limited)| {
+        exceeded(rules, rule, limited, LoggedClient::Connecting(None, ip), operation.name())
+    })
 }
 
 #[inline(never)]
@@ -142,7 +145,7 @@ fn check(
     let outcome = budgets.take_all(found, node.rates.ns(time));
     drop(own);
     outcome.map_err(|(rule, limited)| {
-        let exceeded = exceeded(rules, rule, limited, Some(session.id), what);
+        let exceeded = exceeded(rules, rule, limited, LoggedClient::Connected(session), what);
         if exceeded.action == RateAction::Close {
             let why = format!("over the rate of {} in rule {}", rules.rules[rule].rate, rule + 1);
             node.close(session, CloseCode::POLICY, &why);
@@ -156,22 +159,24 @@ fn exceeded(
     rules: &CompiledRules,
     number: usize,
     limited: Limited,
-    socket: Option<SocketId>,
+    client: LoggedClient<'_>,
     what: &str,
 ) -> Exceeded {
     let rule = &rules.rules[number];
     rule.exceeded.increment(1);
-    let socket = socket.map(|socket| socket.to_string()).unwrap_or_default();
-    let (per, number) = (rule.per.name(), number + 1);
+    let (per, number, then) = (rule.per.name(), number + 1, rule.action.name());
     limited_by!(
         per,
         INFO,
-        socket,
+        socket = client.socket(),
+        client = client.address(),
+        user = client.printable_user(),
         rule = number,
         rate = printable(&rule.rate),
         per,
         event = printable(what),
-        "rate rule exceeded; the event is not handled"
+        then,
+        "rate rule exceeded"
     );
     let retry_after = Duration::from_nanos(limited.retry_after_ns);
     Exceeded { action: rule.action, error: RateLimited { retry_after } }

@@ -15,10 +15,11 @@ use metrics::{counter, gauge};
 use switchboard_backplane::{Revocation, RevokedTokens};
 use switchboard_event::{ProjectId, SocketId, Target, TokenId};
 use switchboard_hub::Session;
-use switchboard_log::{limited, printable_error};
+use switchboard_log::{limited, printable, printable_error};
 
 use crate::node::access::{self, grants::Lost};
 use crate::node::clock::now_ms;
+use crate::node::logged_client::LoggedClient;
 use crate::node::message::{Command, RevokedMessage};
 use crate::node::revocations::table::RevocationTable;
 use crate::node::token_bindings::Bindings;
@@ -96,7 +97,8 @@ fn end_bindings(node: &Arc<Node>, revocations: &[Revocation]) -> usize {
         bindings.remove(session.id);
         let protocol = session.protocol.name();
         counter!("switchboard_tokens_revoked_total", "protocol" => protocol).increment(1);
-        limited!(INFO, socket = %session.id, protocol, "token revoked; socket logged out");
+        let client = LoggedClient::Connected(session).address();
+        limited!(INFO, socket = %session.id, client, user = printable(&user), protocol, "token revoked; socket logged out");
         inbox::log_out(node, session, &user);
         access::set_claim(node, session, None, Lost::Revoked);
     }

@@ -14,6 +14,7 @@ use crate::net::heartbeat::Heartbeats;
 use crate::node::clock::now;
 use crate::node::ending_session::{EndingSession, Guard};
 use crate::node::flow_control;
+use crate::node::logged_client::LoggedClient;
 use crate::node::resume::{detach, end_session, is_moving};
 
 impl Connection {
@@ -98,10 +99,13 @@ impl Connection {
     /// Logs why the connection ends. At `info`, if the client has a fault that its operator can mend.
     fn log_close(&self, code: CloseCode, code_of_node: Option<CloseCode>) {
         let project = &self.session().project.id;
+        let client = LoggedClient::Connected(self.session());
         if self.outbox().has_overflowed() {
             limited!(
                 INFO,
                 socket = %self.socket.id(),
+                client = client.address(),
+                user = client.printable_user(),
                 project = printable(project),
                 code = code.0,
                 "client read too slowly and its outbox is full; connection closed"
@@ -116,6 +120,8 @@ impl Connection {
                 log_kind(code),
                 DEBUG,
                 socket = %self.socket.id(),
+                client = client.address(),
+                user = client.printable_user(),
                 project = printable(project),
                 code = code.0,
                 by,

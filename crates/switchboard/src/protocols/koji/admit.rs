@@ -14,6 +14,7 @@ use crate::node::access::operation::Operation;
 use crate::node::access::refuse_client;
 use crate::node::access::rule::Subject;
 use crate::node::identity::{TokenSender, record_refusal, verify_before_connect};
+use crate::node::logged_client::LoggedClient;
 use crate::node::rates::check_unconnected;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::verifier::{CurrentVerifier, IdentifyError, Identity};
@@ -66,6 +67,10 @@ impl SeatRequester<'_> {
         })
     }
 
+    fn logged(&self) -> LoggedClient<'_> {
+        LoggedClient::Connecting(Some(self.id), self.ip)
+    }
+
     fn may_join(&self, identity: Option<&Identity>, resource: Resource<'_>) -> bool {
         let subject = Subject {
             project: &self.params.project,
@@ -85,7 +90,7 @@ impl SeatRequester<'_> {
         if self.may_join(identity, resource) {
             return Ok(());
         }
-        let forbidden = refuse_client(&self.id.to_string(), &self.params.project, operation, resource);
+        let forbidden = refuse_client(self.logged(), &self.params.project, operation, resource);
         Err(forbidden_error(format!("forbidden: {forbidden}")))
     }
 
@@ -95,7 +100,8 @@ impl SeatRequester<'_> {
         let verified = verify_before_connect(node, &self.params.project, self.ip, verifier, token).await;
         verified.map_err(|error: IdentifyError| {
             let project = &self.params.project;
-            record_refusal(node, TokenSender { socket: self.id, protocol: Protocol::Koji, project }, &error);
+            let sender = TokenSender { client: self.logged(), protocol: Protocol::Koji, project };
+            record_refusal(node, sender, &error);
             forbidden_error(format!("the token is refused: {}", error.reason()))
         })
     }
