@@ -9,3 +9,4 @@ pub(crate) mod request_all;
 pub(crate) mod revoke;
 pub(crate) mod setup;
 pub(crate) mod socket;
+mod socket_details;

@@ -46,6 +46,7 @@ pub(crate) mod revocations;
 pub(crate) mod room_positions;
 pub(crate) mod room_repair;
 pub(crate) mod send_hooks;
+pub(crate) mod socket_details;
 pub(crate) mod stalls;
 pub(crate) mod system_events;
 pub(crate) mod tasks;

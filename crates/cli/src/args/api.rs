@@ -1,5 +1,6 @@
 //! Commands that call the HTTP API.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -200,6 +201,15 @@ pub(crate) struct Sockets {
     /// Only sockets with a seat on this shard.
     #[arg(long)]
     pub(crate) shard: Option<String>,
+    /// Only sockets of clients with this address.
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<IpAddr>,
+    /// Only sockets of this protocol: emit, koji or mesa.
+    #[arg(long)]
+    pub(crate) protocol: Option<String>,
+    /// Print the protocol, the address and the user of each socket.
+    #[arg(long)]
+    pub(crate) details: bool,
     #[command(flatten)]
     pub(crate) api: Api,
 }

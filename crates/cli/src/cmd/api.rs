@@ -48,11 +48,16 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
         ApiCommand::Users(api) => list(api, &["users"], &[], "users").await,
         ApiCommand::User(user) => get(&user.api, &["users", &user.user]).await,
         ApiCommand::Sockets(sockets) => {
+            let address = sockets.address.map(|address| address.to_string());
+            let details = sockets.details.then(|| "true".to_owned());
             let of = [
                 ("user", &sockets.user),
                 ("room", &sockets.room),
                 ("tag", &sockets.tag),
                 ("shard", &sockets.shard),
+                ("address", &address),
+                ("protocol", &sockets.protocol),
+                ("details", &details),
             ];
             let of: Vec<(&str, &str)> =
                 of.iter().filter_map(|(kind, name)| Some((*kind, name.as_deref()?))).collect();

@@ -1,5 +1,7 @@
 //! Lists and queries of the HTTP API: the same on every node, in pages, and without Redis refused.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use switchboard_testkit::{Peer, RedisServer, Scratch};
 
@@ -67,6 +69,33 @@ async fn lists_contain_the_sockets_of_all_nodes_in_pages() {
         assert_eq!(all(address, "sockets?user=7", "sockets", "socket", 9), [&*socket]);
         let state = get(address, &format!("sockets/{socket}")).body;
         assert_eq!((&state["connected"], &state["node"]), (&json!(true), &json!(&socket[..8])));
+        assert_eq!(
+            (&state["user"], &state["address"], &state["protocol"]),
+            (&json!("7"), &json!("127.0.0.1"), &json!("emit"))
+        );
+        let detailed = get(address, "rooms/chat-2/members?details=true").body["sockets"].clone();
+        let users: BTreeSet<_> =
+            detailed.as_array().unwrap().iter().map(|entry| entry["user"].to_string()).collect();
+        assert_eq!(users, BTreeSet::from(["\"7\"".to_owned(), "\"8\"".to_owned()]), "{detailed}");
+        for (filter, expected) in [
+            ("address=127.0.0.1", 2),
+            ("address=127.0.0.2", 0),
+            ("protocol=emit&room=x", 1),
+            ("protocol=koji", 0),
+            ("protocol=emit&address=127.0.0.1&user=8", 1),
+        ] {
+            assert_eq!(
+                all(address, &format!("sockets?{filter}"), "sockets", "socket", 1).len(),
+                expected,
+                "{filter}"
+            );
+        }
+        for (filter, field) in
+            [("protocol=tcp", "protocol"), ("address=x", "address"), ("details=maybe", "details")]
+        {
+            let refused = get(address, &format!("sockets?{filter}"));
+            assert_eq!((refused.status, &refused.body["field"]), (400, &json!(field)), "{filter}");
+        }
         assert_eq!(get(address, &format!("sockets/{socket}?project=other")).body["connected"], false);
         assert_eq!(get(address, "users/9").body["online"], false);
 

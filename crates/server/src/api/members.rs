@@ -5,7 +5,7 @@ use switchboard::Target;
 use super::endpoint::Context;
 use super::page::list_query;
 use super::problem::Problem;
-use super::sockets::{SocketPage, list};
+use super::sockets::{SocketPage, list, list_with_details};
 use super::targets::parse_name;
 
 list_query! {
@@ -14,6 +14,10 @@ list_query! {
         /// The room, with or without `#`, which is `%23` in a path.
         #[param(example = "lobby")]
         room: String,
+        /// Whether each socket has its protocol, address and user, which its node is asked for.
+        #[serde(default)]
+        #[param(required = false, default = false)]
+        details: bool,
     }
 }
 
@@ -25,7 +29,11 @@ list_query! {
     responses((status = 200, description = "The sockets", body = SocketPage))
 )]
 pub(super) async fn endpoint(context: Context, members: Members) -> Result<SocketPage, Problem> {
-    let Members { room, after, limit, project } = members;
+    let Members { room, details, after, limit, project } = members;
     let app = context.project(project.as_deref())?;
-    list(&app, &Target::Room(parse_name("room", &room)?), after, limit).await
+    let room = Target::Room(parse_name("room", &room)?);
+    match details {
+        true => list_with_details(&app, &room, after, limit, |_| true).await,
+        false => list(&app, &room, after, limit).await,
+    }
 }

@@ -55,7 +55,7 @@ kinds! {
     FULL "full" INSUFFICIENT_STORAGE None, "The server remembers its most revocations", "Raise `limits.revocations_max`, or name an earlier `expires` in later calls.";
     UNKNOWN "unknown" SERVICE_UNAVAILABLE Some("1"), "The request may have been performed or not", "Repeat it with the same `Idempotency-Key`.";
     NOT_STORED "not_stored" SERVICE_UNAVAILABLE Some("1"), "The message may have been stored or not", "Repeat it with the same `Idempotency-Key`.";
-    UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE Some("1"), "Redis does not answer", "Repeat the request later.";
+    UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE Some("1"), "Redis or another node does not answer", "Repeat the request later.";
 }
 
 /// Why a request was not performed, in the form of RFC 9457.
@@ -178,6 +178,10 @@ impl Problem {
 
     pub(super) fn unavailable() -> Self {
         Problem::new(&UNAVAILABLE, "Redis does not answer; the request was not performed")
+    }
+
+    pub(super) fn node_unavailable() -> Self {
+        Problem::new(&UNAVAILABLE, "a node that has some of the sockets does not answer")
     }
 
     /// The constant for programs.

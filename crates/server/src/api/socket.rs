@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::endpoint::Context;
 use super::key::now_ms;
 use super::problem::{Problem, query};
-use super::sockets::SocketEntry;
+use super::sockets::{SocketEntry, details_of};
 
 /// Which socket.
 #[derive(Deserialize, IntoParams)]
@@ -32,7 +32,7 @@ pub(super) struct SocketState {
     as_of_ms: u64,
 }
 
-/// Returns whether a socket is connected, and its node.
+/// Returns whether a socket is connected, its node, and what the node knows: protocol, address and user.
 #[utoipa::path(
     get,
     path = "/api/v1/sockets/{socket}",
@@ -42,5 +42,9 @@ pub(super) struct SocketState {
 pub(super) async fn endpoint(context: Context, socket: SocketQuery) -> Result<SocketState, Problem> {
     let app = context.project(socket.project.as_deref())?;
     let connected = app.socket_exists(socket.socket).await.map_err(query)?;
-    Ok(SocketState { socket: socket.socket.into(), connected, as_of_ms: now_ms() })
+    let mut entry = SocketEntry::from(socket.socket);
+    if connected {
+        entry.details = details_of(&app, &[socket.socket]).await?.pop().map(Into::into);
+    }
+    Ok(SocketState { socket: entry, connected, as_of_ms: now_ms() })
 }

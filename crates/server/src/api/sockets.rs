@@ -1,8 +1,10 @@
 //! `GET /api/v1/sockets`: the sockets of a project, a user, a room, a tag or a shard.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 use switchboard::backplane::NodeId;
-use switchboard::{App, ShardName, SocketId, Target};
+use switchboard::{App, Protocol, ShardName, SocketDetails, SocketId, Target};
 use utoipa::ToSchema;
 
 use super::endpoint::Context;
@@ -12,7 +14,7 @@ use super::problem::{Problem, query};
 use super::targets::parse_name;
 
 list_query! {
-    /// Which sockets: all of the project, or those of one user, room, tag or shard.
+    /// Which sockets: all of the project, or those of one user, room, tag or shard; of these, those of an address or protocol.
     struct Sockets {
         /// Only sockets of this user.
         user: Option<String>,
@@ -22,6 +24,16 @@ list_query! {
         tag: Option<String>,
         /// Only sockets with a seat on this shard.
         shard: Option<String>,
+        /// Only sockets of clients with this address. `limit` is the number of sockets that are examined: a page may have
+        /// fewer, and even none before the last one.
+        #[param(value_type = Option<String>, example = "198.51.100.7")]
+        address: Option<IpAddr>,
+        /// Only sockets of this protocol: `emit`, `koji` or `mesa`. As for `address`, a page may have fewer than `limit`.
+        protocol: Option<String>,
+        /// Whether each socket has its protocol, address and user, which its node is asked for.
+        #[serde(default)]
+        #[param(required = false, default = false)]
+        details: bool,
     }
 }
 
@@ -53,12 +65,34 @@ pub(super) struct SocketEntry {
     /// The node that it is connected to.
     #[schema(example = "0badcafe")]
     pub(super) node: String,
+    /// The protocol, address and user, if they are requested.
+    #[serde(flatten)]
+    pub(super) details: Option<SocketDetailsEntry>,
+}
+
+/// What the node of a socket knows about its client.
+#[derive(Serialize, ToSchema)]
+pub(super) struct SocketDetailsEntry {
+    /// `emit`, `koji` or `mesa`.
+    #[schema(example = "emit")]
+    protocol: String,
+    /// The client's address, as trusted proxies report it.
+    #[schema(value_type = Option<String>, example = "198.51.100.7")]
+    address: Option<IpAddr>,
+    /// The user that the socket is logged in as; `null` if there is none.
+    user: Option<String>,
+}
+
+impl From<SocketDetails> for SocketDetailsEntry {
+    fn from(SocketDetails { protocol, address, user, .. }: SocketDetails) -> Self {
+        SocketDetailsEntry { protocol, address, user }
+    }
 }
 
 impl From<SocketId> for SocketEntry {
     fn from(socket: SocketId) -> Self {
         let node: NodeId = socket.node();
-        SocketEntry { socket, node: node.to_string() }
+        SocketEntry { socket, node: node.to_string(), details: None }
     }
 }
 
@@ -70,7 +104,7 @@ impl From<SocketId> for SocketEntry {
     responses((status = 200, description = "The sockets", body = SocketPage))
 )]
 pub(super) async fn endpoint(context: Context, sockets: Sockets) -> Result<SocketPage, Problem> {
-    let Sockets { user, room, tag, shard, after, limit, project } = sockets;
+    let Sockets { user, room, tag, shard, address, protocol, details, after, limit, project } = sockets;
     let app = context.project(project.as_deref())?;
     let given = [("user", user), ("room", room), ("tag", tag), ("shard", shard)];
     let mut targets = given.into_iter().filter_map(|(kind, name)| name.map(|name| (kind, name)));
@@ -78,7 +112,18 @@ pub(super) async fn endpoint(context: Context, sockets: Sockets) -> Result<Socke
     if let Some((second, _)) = targets.next() {
         return Err(Problem::invalid_field(second, "only one of user, room, tag and shard can be given"));
     }
-    list(&app, &target, after, limit).await
+    let is_known = |name: &String| Protocol::ALL.iter().any(|protocol| protocol.name() == name);
+    if protocol.as_ref().is_some_and(|name| !is_known(name)) {
+        return Err(Problem::invalid_field("protocol", "expected emit, koji or mesa"));
+    }
+    if !details && address.is_none() && protocol.is_none() {
+        return list(&app, &target, after, limit).await;
+    }
+    list_with_details(&app, &target, after, limit, |socket| {
+        address.is_none_or(|address| socket.address == Some(address))
+            && protocol.as_ref().is_none_or(|protocol| socket.protocol == *protocol)
+    })
+    .await
 }
 
 fn target(kind: &str, name: &str) -> Result<Target, Problem> {
@@ -100,4 +145,30 @@ pub(super) async fn list(
     let ids = app.members_page(target, page(after, limit)?).await.map_err(query)?;
     let next = next(&ids, limit, |id| *id);
     Ok(SocketPage { sockets: ids.into_iter().map(SocketEntry::from).collect(), next, as_of_ms: now_ms() })
+}
+
+/// A page of the sockets of a target with their details, without those that `is_listed` refuses. Sockets that have closed
+/// meanwhile are left out.
+pub(super) async fn list_with_details(
+    app: &App,
+    target: &Target,
+    after: After,
+    limit: Limit,
+    is_listed: impl Fn(&SocketDetails) -> bool,
+) -> Result<SocketPage, Problem> {
+    let ids = app.members_page(target, page(after, limit)?).await.map_err(query)?;
+    let next = next(&ids, limit, |id| *id);
+    let mut found = details_of(app, &ids).await?;
+    found.retain(is_listed);
+    found.sort_unstable_by_key(|details| details.socket);
+    let sockets = found.into_iter().map(|details| SocketEntry {
+        details: Some(details.clone().into()),
+        ..SocketEntry::from(details.socket)
+    });
+    Ok(SocketPage { sockets: sockets.collect(), next, as_of_ms: now_ms() })
+}
+
+/// The details of sockets; a problem if a node does not answer.
+pub(super) async fn details_of(app: &App, sockets: &[SocketId]) -> Result<Vec<SocketDetails>, Problem> {
+    app.socket_details(sockets).await.map_err(|_| Problem::node_unavailable())
 }

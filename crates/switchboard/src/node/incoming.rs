@@ -23,6 +23,7 @@ use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, Remo
 use crate::node::remote::answer;
 use crate::node::requests;
 use crate::node::resume::hand_over::hand_over;
+use crate::node::socket_details;
 
 /// Handles a publication. Events are handled by the hub, and changes of shards by their protocol.
 pub(crate) fn receive(node: &Arc<Node>, publication: Publication) {
@@ -60,6 +61,10 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
             RemoteCall::Join(membership) => change_membership(node, &answer_to, &membership, |target| {
                 membership::join_here(node, project, *id, target)
             }),
+            RemoteCall::Describe { sockets } => {
+                let details = socket_details::here(node, project, &sockets);
+                answer(node, &answer_to, Ok(Payload::of(&details).expect("texts are JSON")));
+            }
             RemoteCall::HandOver { ticket, user } => {
                 let (node, project) = (node.clone(), project.clone());
                 node.tasks.clone().spawn(async move {

@@ -42,6 +42,8 @@ pub(crate) enum RemoteCall<D> {
     Join(Membership),
     /// Removes the socket from a room, tag or user. The answer is false if it was not a member.
     Leave(Membership),
+    /// Returns the details of sockets of the node.
+    Describe { sockets: Vec<SocketId> },
     /// Hands the session of a ticket over to the calling node. `user` is the user of the token that the client has sent to that node.
     HandOver { ticket: String, user: Option<String> },
 }
