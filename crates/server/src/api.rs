@@ -3,6 +3,7 @@
 //! Every request needs a key, except those for the description. Endpoints call the same methods of
 //! [`App`] that handlers call. Each has a file and a line in the table below.
 
+mod audit;
 mod batch;
 mod changed;
 mod clear_inbox;

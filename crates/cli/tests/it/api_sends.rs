@@ -224,6 +224,28 @@ async fn each_call_of_a_batch_has_its_own_result_and_a_repeated_batch_has_no_eff
     assert_eq!(next_message(&mut seven).await, json!(4), "the repeated batch sent nothing");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_results_of_a_batch_have_a_bound_beyond_which_queries_fail_and_messages_are_still_sent() {
+    let history = "history.rooms={ big = { messages_max = 100, bytes_max = 2000000 } }";
+    let (server, address) = api(&[history]);
+    let mut seven = connect_seven(&server).await;
+    let text = "x".repeat(30_000);
+    for _ in 0..34 {
+        let line = json!({ "event": "LINE", "data": text, "to": { "rooms": ["big"] } });
+        assert_eq!(call(&address, "send", &line).status, 200);
+    }
+    let query = json!({ "call": "history", "body": { "room": "big", "limit": 100 } });
+    let mut calls = vec![query; 40];
+    calls.push(json!({ "call": "send", "body": { "event": "SAID", "data": 5, "to": { "users": ["7"] } } }));
+    let answer = call(&address, "batch", &json!({ "calls": calls }));
+    let results = results(&answer);
+    let fitting = results.iter().take_while(|result| result["status"] == 200).count();
+    assert!((14..=17).contains(&fitting), "{fitting} results of about 1 MB are in 16 MiB");
+    let others = &results[fitting..40];
+    assert!(others.iter().all(|result| result["body"]["code"] == "result_too_large"), "{:?}", others[0]);
+    assert_eq!((&results[40]["status"], next_message(&mut seven).await), (&json!(200), json!(5)));
+}
+
 #[tokio::test]
 async fn a_batch_has_at_most_1000_calls_which_keep_their_order() {
     let (server, address) = api(&[]);

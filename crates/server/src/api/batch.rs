@@ -1,16 +1,27 @@
 //! `POST /api/v1/batch`: up to 1,000 calls in one request, each with a result of its own.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use super::audit;
 use super::endpoint::{Context, Output};
 use super::input::Input;
 use super::problem::Problem;
+use crate::config::ApiScope;
 
 /// Most calls in a batch.
 const CALLS_MAX: usize = 1000;
+
+/// Most bytes of all results together. The result of a call beyond them is a problem.
+const RESULT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Queries that run at the same time: each may hold a page or a history. Messages share one pipeline, so they do not wait.
+const QUERIES_AT_ONCE: usize = 32;
 
 /// Calls to execute.
 #[derive(Deserialize, ToSchema)]
@@ -52,7 +63,8 @@ pub(super) struct CallResult {
     body: Box<RawValue>,
 }
 
-/// Executes up to 1,000 calls. A call that fails does not affect the others. The key needs the scope of each call.
+/// Executes up to 1,000 calls. A call that fails does not affect the others. The key needs the scope of each call. All results
+/// together have at most 16 MiB; a call beyond them has the problem `result_too_large`.
 #[utoipa::path(
     post,
     path = "/api/v1/batch",
@@ -70,12 +82,40 @@ pub(super) async fn endpoint(context: Context, Batch { calls }: Batch) -> Result
             format_args!("{found} calls, over the limit of {CALLS_MAX}"),
         ));
     }
-    let running = calls.into_iter().map(|call| execute(context.clone(), call));
-    let outcomes = join_all(running).await;
-    Ok(Results { results: outcomes.into_iter().map(result).collect() })
+    let budget = Budget {
+        bytes_left: AtomicUsize::new(RESULT_BYTES_MAX),
+        is_spent: AtomicBool::new(false),
+        queries: Semaphore::new(QUERIES_AT_ONCE),
+    };
+    let running = calls.into_iter().map(async |call| result(execute(context.clone(), call, &budget).await));
+    Ok(Results { results: join_all(running).await })
 }
 
-async fn execute(context: Context, Call { call, body }: Call) -> Result<Output, Problem> {
+/// What the results of a batch may cost.
+struct Budget {
+    bytes_left: AtomicUsize,
+    /// A result did not fit.
+    is_spent: AtomicBool,
+    queries: Semaphore,
+}
+
+impl Budget {
+    /// Returns the output if it still fits.
+    fn admit(&self, output: Output) -> Result<Output, Problem> {
+        let Output::Json(json) = &output else { return Ok(output) };
+        let rest = |left: usize| left.checked_sub(json.len());
+        match self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest) {
+            Ok(_) => Ok(output),
+            Err(_) => {
+                // The queries behind this one do not run.
+                self.is_spent.store(true, Ordering::Relaxed);
+                Err(Problem::result_too_large(RESULT_BYTES_MAX))
+            }
+        }
+    }
+}
+
+async fn execute(context: Context, Call { call, body }: Call, budget: &Budget) -> Result<Output, Problem> {
     let endpoint =
         context.endpoints.iter().find(|endpoint| endpoint.name == call && endpoint.name != "batch");
     let Some(endpoint) = endpoint else {
@@ -85,7 +125,15 @@ async fn execute(context: Context, Call { call, body }: Call) -> Result<Output, 
         ));
     };
     context.key.check_scope(endpoint.scope)?;
-    (endpoint.run)(context, Input::Body(Box::<str>::from(body).into_boxed_bytes().into())).await
+    let input = Input::Body(Box::<str>::from(body).into_boxed_bytes().into());
+    if endpoint.scope != Some(ApiScope::Read) {
+        return budget.admit(audit::run(endpoint, context, input).await?);
+    }
+    let _turn = budget.queries.acquire().await.expect("the semaphore is never closed");
+    match budget.is_spent.load(Ordering::Relaxed) {
+        true => Err(Problem::result_too_large(RESULT_BYTES_MAX)),
+        false => budget.admit(audit::run(endpoint, context, input).await?),
+    }
 }
 
 fn result(outcome: Result<Output, Problem>) -> CallResult {

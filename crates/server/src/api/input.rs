@@ -46,7 +46,8 @@ impl Input {
 
 fn problem<E: std::fmt::Display>(error: Error<E>) -> Problem {
     match error.path().to_string() {
-        field if field == "." => Problem::invalid(error.inner().to_string()),
+        // JSON that ends, or is broken, before a member is known.
+        field if field == "." || field == "?" => Problem::invalid(error.inner().to_string()),
         field => Problem::invalid_field(field, error.inner()),
     }
 }
@@ -90,6 +91,8 @@ mod tests {
             (r#"{"room":"x","room":"y"}"#, "duplicate field `room` at line 1 column 18"),
             (r#"{"room":"x"} 2"#, "trailing characters at line 1 column 14"),
             (r#"["x"]"#, "expected a JSON object"),
+            ("{x", "key must be a string at line 1 column 2"),
+            ("", "EOF while parsing a value at line 1 column 0"),
         ] {
             assert_eq!(detail(Input::Body(text.into())), expected, "{text}");
         }

@@ -53,6 +53,7 @@ kinds! {
     BODY_MISMATCH "body_mismatch" UNPROCESSABLE_ENTITY None, "The Idempotency-Key was used for another request", "Use a new `Idempotency-Key` for each request.";
     TOO_MANY "too_many" TOO_MANY_REQUESTS Some("1"), "Too many requests with this key", "Repeat the request later, or raise `api.requests_per_second`.";
     FULL "full" INSUFFICIENT_STORAGE None, "The server remembers its most revocations", "Raise `limits.revocations_max`, or name an earlier `expires` in later calls.";
+    RESULT_TOO_LARGE "result_too_large" INSUFFICIENT_STORAGE None, "The results of the batch are too large", "Repeat the call alone, or with fewer others; a call that changes something was performed.";
     UNKNOWN "unknown" SERVICE_UNAVAILABLE Some("1"), "The request may have been performed or not", "Repeat it with the same `Idempotency-Key`.";
     NOT_STORED "not_stored" SERVICE_UNAVAILABLE Some("1"), "The message may have been stored or not", "Repeat it with the same `Idempotency-Key`.";
     UNAVAILABLE "unavailable" SERVICE_UNAVAILABLE Some("1"), "Redis or another node does not answer", "Repeat the request later.";
@@ -182,6 +183,10 @@ impl Problem {
 
     pub(super) fn node_unavailable() -> Self {
         Problem::new(&UNAVAILABLE, "a node that has some of the sockets does not answer")
+    }
+
+    pub(super) fn result_too_large(bytes_max: usize) -> Self {
+        Problem::new(&RESULT_TOO_LARGE, format!("the results of a batch have at most {bytes_max} bytes"))
     }
 
     /// The constant for programs.

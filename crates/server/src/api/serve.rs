@@ -10,6 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use metrics::counter;
 use switchboard_backplane::{Digest, RequestKey};
 
+use super::audit;
 use super::endpoint::{Context, Endpoint, Output};
 use super::idempotency::{Attempt, digest};
 use super::input::Input;
@@ -67,14 +68,14 @@ async fn perform(
     name: Option<Digest>,
     input: Input,
 ) -> Result<(Output, bool), Problem> {
-    let Some(name) = name else { return Ok(((endpoint.run)(context, input).await?, false)) };
+    let Some(name) = name else { return Ok((audit::run(endpoint, context, input).await?, false)) };
     let requests = context.state.clone();
     let key = RequestKey { name, content: digest([endpoint.name.as_bytes(), input.as_bytes()]) };
     let claim = match requests.requests.claim(&key).await? {
         Attempt::Repeated(response) => return Ok((Output::Json(response), true)),
         Attempt::New(claim) => claim,
     };
-    let output = (endpoint.run)(context, input).await;
+    let output = audit::run(endpoint, context, input).await;
     let response = match &output {
         Ok(Output::Json(json)) => Some(json),
         _ => None,
