@@ -201,7 +201,7 @@ impl Webhooks {
         }
     }
 
-    /// Reports to each project that this node has closed its clients. Call it after [`report_empty_rooms`](
+    /// Reports to each project that this node has no clients any more. Before a stop, call it after [`report_empty_rooms`](
     /// Self::report_empty_rooms).
     pub fn report_drained(&self, node: NodeId) {
         let Some(reports) = self.reports.get() else { return };

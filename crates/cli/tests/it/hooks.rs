@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use switchboard_testkit::{RedisServer, until};
+use switchboard_testkit::{Peer, RedisServer, until};
 
-use crate::backend::{KEY, api, send, shell};
+use crate::backend::{KEY, api, call, send, shell};
 use crate::support::{Server, run};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -89,6 +89,33 @@ async fn a_server_reports_its_clients_and_delivers_the_rest_before_it_ends() {
     assert_eq!(of_client, [&"left", &"disconnected"]);
     let drained = kinds.iter().find(|report| report["type"] == "drained").expect("the node has drained");
     assert_eq!(drained["node"].as_str().map(str::len), Some(8), "{drained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_drain_without_a_stop_is_reported_once_and_that_of_a_cancelled_one_is_not() {
+    let (url, calls) = backend("204 No Content");
+    let (server, address) = api(&[&endpoint(&url, r#""disconnected","drained""#)]);
+    let mut stays = Peer::connect(&server.url()).await;
+    let day = 24 * 60 * 60 * 1000;
+    assert_eq!(call(&address, "drain", &json!({ "window_ms": day })).body["connections"], 1);
+    assert_eq!(call(&address, "drain", &json!({ "cancel": true })).body["draining"], false);
+    assert_eq!(stays.request("/ping", json!({})).await["pong"], true);
+    for _ in 0..2 {
+        assert_eq!(call(&address, "drain", &json!({ "window_ms": 0 })).body["draining"], true);
+    }
+    assert_eq!(stays.closed().await.0, 1012);
+    // The node is no client, so its report may overtake that of the client.
+    let mut kinds = kinds_until(&calls, "drained");
+    if kinds.len() == 1 {
+        kinds.extend(kinds_until(&calls, "disconnected"));
+    }
+    kinds.sort();
+    assert_eq!(kinds, ["disconnected", "drained"]);
+    assert_eq!(call(&address, "drain", &json!({ "cancel": true })).body["draining"], false);
+    let peer = Peer::connect(&server.url()).await;
+    peer.close().await;
+    // A second report of the drain would precede it.
+    assert_eq!(kinds_until(&calls, "disconnected"), ["disconnected"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,11 @@
 //! `POST /api/v1/drain`: sends the clients of this node to other nodes, or cancels that.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use switchboard::DrainStatus;
+use switchboard::{App, DrainStatus};
+use switchboard_hooks::Webhooks;
 use utoipa::ToSchema;
 
 use super::endpoint::Context;
@@ -55,7 +57,21 @@ pub(super) async fn endpoint(context: Context, drain: Drain) -> Result<DrainResu
         Some(ms) => Duration::from_millis(ms),
         None => state.drain_window,
     };
+    let is_new = !drain.cancel && !state.app.is_draining();
     let status = if drain.cancel { state.app.cancel_drain() } else { state.app.drain(window) };
+    if is_new && let Some(webhooks) = &state.webhooks {
+        report_end(state.app.clone(), webhooks.clone());
+    }
     let DrainStatus { is_draining, connections, moving, .. } = status;
     Ok(DrainResult { draining: is_draining, connections, moving })
+}
+
+/// Reports to webhooks that the clients have gone, unless the drain is cancelled.
+#[expect(clippy::disallowed_methods, reason = "it ends with the drain, and there is one drain at a time")]
+fn report_end(app: App, webhooks: Arc<Webhooks>) {
+    tokio::spawn(async move {
+        if app.drained().await {
+            webhooks.report_drained(app.hub().bus().node());
+        }
+    });
 }

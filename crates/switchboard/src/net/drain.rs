@@ -43,6 +43,9 @@ impl Reason {
     }
 }
 
+/// How often a drain looks whether clients are left.
+const EMPTY_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
 /// The state of a drain, from [`App::drain`] and [`App::cancel_drain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -101,6 +104,27 @@ impl App {
     /// Returns true while the node is draining.
     pub fn is_draining(&self) -> bool {
         self.node().drain.is_under_way()
+    }
+
+    /// Waits until a drain is complete: no client is connected to this node any more, though sessions may be kept. Returns
+    /// false if the node is not draining, or the drain is cancelled.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let app = switchboard::App::new();
+    /// assert!(!app.drained().await);
+    /// app.drain(std::time::Duration::from_secs(10));
+    /// assert!(app.drained().await, "there was no client");
+    /// # }
+    /// ```
+    pub async fn drained(&self) -> bool {
+        let Some(ended) = self.node().drain.token() else { return false };
+        let emptied = async {
+            while self.drain_status().connections > 0 {
+                tokio::time::sleep(EMPTY_CHECK_INTERVAL).await;
+            }
+        };
+        ended.run_until_cancelled(emptied).await.is_some()
     }
 
     /// The state of a drain.

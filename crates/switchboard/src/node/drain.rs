@@ -34,6 +34,11 @@ impl Drain {
         ended.inspect(CancellationToken::cancel).is_some()
     }
 
+    /// The token that the end of the drain under way cancels; `None` without a drain.
+    pub(crate) fn token(&self) -> Option<CancellationToken> {
+        self.under_way().clone()
+    }
+
     pub(crate) fn is_under_way(&self) -> bool {
         self.under_way().is_some()
     }
