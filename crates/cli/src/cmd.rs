@@ -19,6 +19,7 @@ mod http;
 mod man;
 mod revoke;
 mod serve;
+mod table;
 mod tail;
 mod token;
 

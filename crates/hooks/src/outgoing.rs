@@ -88,12 +88,20 @@ pub enum UrlError {
 
 /// A backend's address is not public.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{host} has the address {address}, which is not public; `allow_private` permits it")]
+#[error("{} is not public; `allow_private` permits it", named(host, *address))]
 pub struct PrivateAddress {
     /// The host of the URL.
     pub host: String,
     /// Its first address that is not public.
     pub address: IpAddr,
+}
+
+/// A host with its address; an address alone, if the host is one.
+fn named(host: &str, address: IpAddr) -> String {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(_) => address.to_string(),
+        _ => format!("{host} has the address {address}, which"),
+    }
 }
 
 /// Why a call got no response.

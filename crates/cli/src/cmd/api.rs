@@ -6,11 +6,12 @@ use std::{fs, io};
 
 use anyhow::{Context, anyhow};
 use reqwest::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use switchboard_log::Printable;
 
 use super::api_client::{ApiClient, Call};
 use super::data::json_or_text;
+use super::table::{Table, cell};
 use super::{history, revoke};
 use crate::args::Recipients;
 use crate::args::api::{Api, ApiCommand, Request, SendEvent};
@@ -98,12 +99,15 @@ impl Api {
         })
     }
 
+    /// Prints an answer: a line for each member but the time of the answer.
     pub(super) fn print(&self, value: &Value) {
         match value {
             value if self.json => print_json(&value.to_string()),
-            Value::Object(members) => members.iter().for_each(|(name, value)| {
-                print_line(format_args!("{}: {}", Printable(name), cell(value)));
-            }),
+            Value::Object(members) => {
+                members.iter().filter(|(name, _)| *name != "as_of_ms").for_each(|(name, value)| {
+                    print_line(format_args!("{}: {}", Printable(name), cell(value)));
+                });
+            }
             value => print_line(cell(value)),
         }
     }
@@ -111,27 +115,13 @@ impl Api {
     /// Calls an endpoint and prints a list that has no pages.
     pub(super) async fn print_list(&self, call: Call<'_>, name: &str) -> Result<(), Failure> {
         let answer = self.client()?.call(call).await?;
-        answer[name].as_array().into_iter().flatten().for_each(|entry| self.print_entry(entry));
+        Table::new(self.json).print(entries(&answer, name));
         Ok(())
     }
-
-    pub(super) fn print_entry(&self, entry: &Value) {
-        match entry {
-            Value::Object(members) if !self.json => print_line(row(members)),
-            entry => self.print(entry),
-        }
-    }
 }
 
-/// A value in a line of text: JSON, or the text itself.
-fn cell(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    Printable(text).to_string()
-}
-
-/// The values of an entry, with tabs between them.
-fn row(members: &Map<String, Value>) -> String {
-    members.values().map(cell).collect::<Vec<_>>().join("\t")
+fn entries<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    answer[name].as_array().map_or(&[], Vec::as_slice)
 }
 
 async fn send_event(send: &SendEvent) -> Result<(), Failure> {
@@ -166,21 +156,21 @@ async fn request_replies(request: &Request) -> Result<(), Failure> {
     let body = request.api.body(&request.recipients, body, Some(data.get()))?;
     let call = Call { waits: request.timeout, ..Call::post(&["request"], body) };
     let mut response = request.api.client()?.send(call).await?;
-    let mut buffer = Vec::new();
+    let (mut buffer, mut table) = (Vec::new(), Table::new(request.api.json));
     loop {
         let chunk = response.chunk().await.context("the replies ended early").map_err(Failure::Run)?;
         let Some(chunk) = chunk else { return Ok(()) };
         buffer.extend_from_slice(&chunk);
         while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = buffer.drain(..=end).collect();
-            print_reply(&request.api, &String::from_utf8_lossy(&line));
+            print_reply(&mut table, request.api.json, &String::from_utf8_lossy(&line));
         }
     }
 }
 
-fn print_reply(api: &Api, line: &str) {
+fn print_reply(table: &mut Table, as_json: bool, line: &str) {
     match serde_json::from_str::<Value>(line) {
-        Ok(reply) if !api.json => api.print_entry(&reply),
+        Ok(reply) if !as_json => table.print(&[reply]),
         // Printed unparsed, because JSON numbers may exceed the range of f64.
         _ => print_json(line.trim_end()),
     }
@@ -196,8 +186,8 @@ async fn run_batch(api: &Api, file: &Path) -> Result<(), Failure> {
     };
     let body = read.with_context(|| format!("cannot read {}", file.display())).map_err(Failure::Usage)?;
     let answer = api.client()?.call(Call::post(&["batch"], body)).await?;
-    let results = answer["results"].as_array().map_or(&[][..], Vec::as_slice);
-    results.iter().for_each(|result| api.print_entry(result));
+    let results = entries(&answer, "results");
+    Table::new(api.json).print(results);
     match results.iter().filter(|result| result["status"] != 200).count() {
         0 => Ok(()),
         failed => Err(Failure::Run(anyhow!("{failed} of {} calls failed", results.len()))),
@@ -218,14 +208,14 @@ async fn whole_list(api: &Api, path: &[&str], name: &str) -> Result<(), Failure>
 /// Prints all pages of a list.
 async fn list(api: &Api, path: &[&str], filter: &[(&str, &str)], name: &str) -> Result<(), Failure> {
     let client = api.client()?;
-    let mut after: Option<String> = None;
+    let (mut after, mut table): (Option<String>, _) = (None, Table::new(api.json));
     loop {
         let mut query = api.parameters();
         query.extend(filter.iter().filter(|(_, value)| !value.is_empty()));
         query.push(("limit", PAGE));
         query.extend(after.iter().map(|after| ("after", &**after)));
         let answer = client.call(Call::get(path, &query)).await?;
-        answer[name].as_array().into_iter().flatten().for_each(|entry| api.print_entry(entry));
+        table.print(entries(&answer, name));
         match answer["next"].as_str() {
             Some(next) => after = Some(next.to_owned()),
             None => return Ok(()),

@@ -95,6 +95,10 @@ impl ApiClient {
         let problem: Value = serde_json::from_str(text).unwrap_or_default();
         let url = &self.url;
         let Some(reason) = problem["detail"].as_str() else {
+            if text.contains("this port is encrypted") {
+                let fix = url.replacen("http://", "https://", 1);
+                return Failure::Usage(anyhow!("{url} is encrypted\n\nhint: use --url {fix}"));
+            }
             return Failure::Run(anyhow!(
                 "{url} answered {status}, but it is not the HTTP API\n\n{API_HINT}"
             ));

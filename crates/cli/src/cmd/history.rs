@@ -17,7 +17,7 @@ pub(crate) async fn run(history: &History) -> Result<(), Failure> {
     let page = api.client()?.call(Call::get(&["rooms", room, "history"], &parameters)).await?;
     for message in page["messages"].as_array().into_iter().flatten() {
         if api.json {
-            api.print_entry(message);
+            api.print(message);
             continue;
         }
         let (event, data) = (message["event"].as_str().unwrap_or_default(), message["data"].to_string());

@@ -27,23 +27,24 @@ async fn lists_are_printed_as_lines_of_text_or_json() {
     for room in ["chat-1", "chat-2", "x"] {
         request(&mut seven, "/join", json!({ "room": room })).await;
     }
-    assert_eq!(lines(run(&url, "rooms", &["chat-"])), ["#chat-1\t1", "#chat-2\t1"]);
+    assert_eq!(lines(run(&url, "rooms", &["chat-"])), ["ROOM\tSOCKETS", "#chat-1\t1", "#chat-2\t1"]);
     assert_eq!(lines(run(&url, "rooms", &["x", "--json"])), [r##"{"room":"#x","sockets":1}"##]);
     assert_eq!(lines(run(&url, "users", &[])), ["7"]);
     assert_eq!(lines(run(&url, "users", &["--json"])), ["\"7\""]);
     let sockets = lines(run(&url, "sockets", &["--user", "7"]));
-    let (id, node) = sockets[0].split_once('\t').expect("two columns");
-    assert_eq!((sockets.len(), &id[..8]), (1, node));
+    let (id, node) = sockets[1].split_once('\t').expect("two columns");
+    assert_eq!((sockets.len(), &id[..8]), (2, node));
     assert_eq!(lines(run(&url, "members", &["#chat-1"])), sockets);
     assert!(lines(run(&url, "socket", &[id])).contains(&"connected: true".to_owned()));
     let room: Value =
         serde_json::from_str(&lines(run(&url, "room", &["chat-1", "--json"]))[0]).expect("JSON");
     assert_eq!((&room["room"], &room["sockets"]), (&json!("#chat-1"), &json!(1)));
     assert_eq!(lines(run(&url, "rooms", &["--project", "other"])), [""; 0]);
-    assert_eq!(lines(run(&url, "nodes", &[])), [format!("{node}\ttrue")]);
+    assert_eq!(lines(run(&url, "nodes", &[])), ["NODE\tIS THIS", &format!("{node}\ttrue")]);
     assert!(lines(run(&url, "user", &["7"])).contains(&"online: true".to_owned()));
     assert!(lines(run(&url, "info", &[])).contains(&"users: 1".to_owned()));
-    assert!(lines(run(&url, "keys", &[]))[0].starts_with("api.keys[0]\t[\"read\",\"send\",\"manage\"]\t"));
+    assert!(lines(run(&url, "keys", &[]))[1].starts_with("api.keys[0]\tread,send,manage\t"));
+    assert!(lines(run(&url, "info", &[])).iter().all(|line| !line.starts_with("as_of_ms")));
     assert_eq!(lines(run(&url, "shards", &[])), [""; 0]);
 }
 
@@ -73,8 +74,8 @@ async fn commands_send_and_change_memberships() {
 
     assert_eq!(lines(run(&url, "send", &["LATER", "2", "--to-user", "8", "--inbox"]))[0], "inboxes: 1");
     let stored = lines(run(&url, "inbox", &["8"]));
-    let columns: Vec<&str> = stored[0].split('\t').collect();
-    assert_eq!((stored.len(), &columns[1..3]), (1, &["LATER", "2"][..]));
+    let columns: Vec<&str> = stored[1].split('\t').collect();
+    assert_eq!((stored.len(), &columns[1..3]), (2, &["LATER", "2"][..]));
     assert_eq!(lines(run(&url, "inbox", &["8", "--clear"])), ["removed"]);
     assert_eq!(lines(run(&url, "inbox", &["8"])), [""; 0]);
 
@@ -85,7 +86,10 @@ async fn commands_send_and_change_memberships() {
     ] });
     fs::write(&batch, calls.to_string()).expect("the folder is the test's own");
     let (status, text) = run(&url, "batch", &[&batch]);
-    assert!(status == Some(1) && text.starts_with("200\t") && text.contains("\n400\t"), "{text}");
+    assert!(
+        status == Some(1) && text.starts_with("STATUS\tBODY\n200\t") && text.contains("\n400\t"),
+        "{text}"
+    );
     assert!(text.contains("error: 1 of 2 calls failed"), "{text}");
     assert_eq!(next_message(&mut seven).await, json!(3));
 }

@@ -135,6 +135,29 @@ mod tests {
     }
 
     #[test]
+    fn an_error_in_a_list_names_the_number_of_the_section_and_the_value() {
+        let scratch = switchboard_testkit::Scratch::new();
+        let file = scratch.file("switchboard.toml");
+        let rule = |rest: &str| format!("[[limits.rules]]\nevents = [\"/a\"]\n{rest}\n");
+        let rules = [
+            "per = \"user\"\nrate = \"1/s\"",
+            "per = \"room\"\nrate = \"1/s\"",
+            "per = \"user\"\nrat = \"1/s\"",
+        ];
+        std::fs::write(&file, rules.map(rule).concat()).unwrap();
+        let error = Config::load(Some(file.as_ref()), &[]).unwrap_err().to_string();
+        assert!(error.starts_with("2 settings are invalid\n"), "{error}");
+        assert!(error.contains("limits.rules[2].per is `room` ("), "{error}");
+        assert!(error.contains("limits.rules[3].rat ("), "{error}");
+        let flag = "limits.rules=[{ events = [\"/a\"], per = \"room\", rate = \"1/s\" }]";
+        let error = with(&[flag]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("limits.rules[1].per is `room` (--set limits.rules); expected one of"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn all_settings_that_cannot_be_read_are_reported_at_once() {
         let scratch = switchboard_testkit::Scratch::new();
         let file = scratch.file("switchboard.toml");

@@ -5,7 +5,7 @@ use super::environment::{PREFIX, name_of};
 use super::error::InvalidSetting;
 use super::read::{ReadError, ReadProblem};
 use super::secret::without_secrets;
-use super::tree::{Content, Node, Source, Table, find, source_of};
+use super::tree::{Content, Source, Table, find, find_in_list, source_of};
 
 /// Keys of secrets, and a section with secrets; their values are never shown.
 const SECRET_KEYS: &[&str] = &[
@@ -40,7 +40,12 @@ pub(super) fn describe(error: &ReadError, table: &Table) -> InvalidSetting {
 
 /// Adds the value and its source to an error that only knows the key.
 pub(super) fn locate(mut invalid: InvalidSetting, table: &Table) -> InvalidSetting {
-    let shown = find(table, invalid.key()).and_then(|node| show(invalid.key(), node));
+    let shown = match find(table, invalid.key()) {
+        Some(node) => show(invalid.key(), &node.content),
+        None => {
+            find_in_list(table, invalid.key()).and_then(|value| show(invalid.key(), &Content::Toml(value)))
+        }
+    };
     if let (false, Some(shown)) = (invalid.has_value(), shown) {
         invalid = invalid.with_value(shown);
     }
@@ -51,9 +56,9 @@ pub(super) fn locate(mut invalid: InvalidSetting, table: &Table) -> InvalidSetti
 }
 
 /// A value as text, `***` if it is or contains a secret; `None` for a section.
-fn show(key: &str, node: &Node) -> Option<String> {
-    let text = match &node.content {
-        Content::Table(_) => return None,
+fn show(key: &str, content: &Content) -> Option<String> {
+    let text = match content {
+        Content::Table(_) | Content::Toml(toml::Value::Table(_)) => return None,
         _ if is_secret(key) => return Some("***".into()),
         Content::Text(text) | Content::Toml(toml::Value::String(text)) => text.clone(),
         Content::Toml(value) => value.to_string(),
@@ -73,8 +78,15 @@ fn escaped(character: char) -> impl Iterator<Item = char> {
     plain.into_iter().chain(escaped.into_iter().flatten())
 }
 
+/// Members of `api.named_keys.NAME` that are no secrets.
+const PUBLIC_MEMBERS: [&str; 3] = ["expires_at", "projects", "scopes"];
+
 /// Returns true for a secret, and for a section of secrets, in whose place a value may be one.
 fn is_secret(key: &str) -> bool {
+    let member = key.strip_prefix("api.named_keys.").and_then(|key| key.rsplit_once('.'));
+    if member.is_some_and(|(_, member)| PUBLIC_MEMBERS.contains(&member)) {
+        return false;
+    }
     SECRET_KEYS.iter().any(|secret| is_within(key, secret) || is_within(secret, key))
         || SECTIONS_WITH_SECRETS.iter().any(|section| is_within(section, key) || is_secret_of(section, key))
 }
@@ -88,7 +100,7 @@ fn is_secret_of(section: &str, key: &str) -> bool {
 }
 
 fn is_within(key: &str, section: &str) -> bool {
-    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    key.strip_prefix(section).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
 }
 
 fn unknown(key: String, known: &[&str], table: &Table) -> InvalidSetting {
@@ -139,11 +151,15 @@ fn elsewhere(name: &str) -> Option<String> {
 
 /// A value of another type.
 fn expected(key: String, of_type: &str, table: &Table) -> InvalidSetting {
+    let content = find(table, &key).map(|node| &node.content);
+    let is_quoted = matches!(content, Some(Content::Toml(toml::Value::String(_))));
+    let is_plain = matches!(of_type, "a boolean" | "bool") || of_type.starts_with(['i', 'u', 'f']);
     let in_file = matches!(find(table, &key).map(|node| &node.content), Some(Content::Toml(_)));
     let invalid = locate(InvalidSetting::new(key, format!("expected {}", plain_type(of_type))), table);
-    match of_type.contains("string") && in_file {
-        true => invalid.with_hint("put it in quotes"),
-        false => invalid,
+    match (of_type.contains("string") && in_file, is_quoted && is_plain) {
+        (true, _) => invalid.with_hint("put it in quotes"),
+        (_, true) => invalid.with_hint("leave the quotes out"),
+        _ => invalid,
     }
 }
 
@@ -156,7 +172,9 @@ fn plain_type(expected: &str) -> &str {
         "a boolean" | "bool" => "true or false",
         "a string" | "string" | "path string" => "a string",
         "a sequence" => "a list, such as [\"a\", \"b\"]",
-        address if address.contains("socket address") => "an address with a port, such as 127.0.0.1:3000",
+        address if address.contains("socket address") => {
+            "an IP address with a port up to 65,535, such as 127.0.0.1:3000"
+        }
         section if section.starts_with("struct ") || section == "a map" => "a section with settings",
         other => other,
     }

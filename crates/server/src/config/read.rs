@@ -8,10 +8,11 @@ use std::fmt;
 
 use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{
-    DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, Unexpected, Visitor,
+    DeserializeSeed, Deserializer, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected,
+    Visitor,
 };
 
-use super::tree::{Content, Node, Table, value};
+use super::tree::{Content, Node, REMOVED, Table, value};
 
 /// Why a tree cannot be read.
 #[derive(Debug)]
@@ -49,9 +50,9 @@ impl ReadError {
         self.path.iter().rev().map(String::as_str).collect()
     }
 
-    /// The key, such as `limits.messages_per_s`.
+    /// The key, such as `limits.messages_per_s`, or `limits.rules[2].per` in the second section of a list.
     pub(super) fn key(&self) -> String {
-        self.path().join(".")
+        self.path().join(".").replace(".[", "[")
     }
 }
 
@@ -122,7 +123,7 @@ impl Reader<'_> {
                 Err(Error::invalid_type(Unexpected::Other("a date"), &visitor))
             }
             Reader::Toml(toml::Value::Array(list)) => {
-                visitor.visit_seq(SeqDeserializer::new(list.iter().map(Reader::Toml)))
+                visitor.visit_seq(Items { rest: list.iter().enumerate() })
             }
             Reader::Toml(toml::Value::Table(table)) => {
                 visitor.visit_map(Entries::of(table.iter().map(|(name, value)| (name, Reader::Toml(value)))))
@@ -253,6 +254,26 @@ impl<'de> IntoDeserializer<'de, ReadError> for Reader<'_> {
 
     fn into_deserializer(self) -> Self {
         self
+    }
+}
+
+/// The items of a list. An error in a section gets its number, from 1.
+struct Items<I> {
+    rest: I,
+}
+
+impl<'de, 'a, I: Iterator<Item = (usize, &'a toml::Value)>> SeqAccess<'de> for Items<I> {
+    type Error = ReadError;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, ReadError> {
+        let Some((at, value)) = self.rest.find(|(_, value)| value.as_str() != Some(REMOVED)) else {
+            return Ok(None);
+        };
+        let read = seed.deserialize(Reader::Toml(value));
+        read.map(Some).map_err(|error| match value {
+            toml::Value::Table(_) => error.inside(&format!("[{}]", at + 1)),
+            _ => error,
+        })
     }
 }
 

@@ -88,12 +88,43 @@ pub(super) fn remove(table: &mut Table, path: &[&str]) -> bool {
         [section, rest @ ..] => match table.get_mut(*section) {
             Some(node) => match &mut node.content {
                 Content::Table(inner) => remove(inner, rest),
-                // An inline table of a variable or a flag, or a section inside a list.
-                Content::Toml(_) | Content::Text(_) => table.remove(*section).is_some(),
+                Content::Toml(value) => {
+                    value.as_array_mut().is_some_and(|list| remove_item(list, rest))
+                        || table.remove(*section).is_some()
+                }
+                // An inline table of a variable or a flag.
+                Content::Text(_) => table.remove(*section).is_some(),
             },
             None => false,
         },
     }
+}
+
+/// What a removed section of a list is replaced with, so that the others keep their numbers. No setting contains it.
+pub(super) const REMOVED: &str = "\0removed";
+
+/// Removes the section of a list that a path begins with. Returns false if there is none.
+fn remove_item(list: &mut [toml::Value], path: &[&str]) -> bool {
+    let item = path.first().and_then(|part| number(part)).and_then(|at| list.get_mut(at));
+    item.map(|item| *item = REMOVED.into()).is_some()
+}
+
+/// The place of `[2]` in a list, which is 1.
+fn number(part: &str) -> Option<usize> {
+    part.strip_prefix('[')?.strip_suffix(']')?.parse::<usize>().ok()?.checked_sub(1)
+}
+
+/// The value at a key in a section of a list, such as `limits.rules[2].per`.
+pub(super) fn find_in_list(table: &Table, key: &str) -> Option<toml::Value> {
+    let (list, rest) = key.split_once('[')?;
+    let (at, inner) = rest.split_once(']')?;
+    let list = match &find(table, list)?.content {
+        Content::Toml(list) => list.clone(),
+        Content::Text(text) => value(text)?,
+        Content::Table(_) => return None,
+    };
+    let item = list.get(number(&format!("[{at}]"))?)?.clone();
+    inner.split('.').skip(1).try_fold(item, |value, name| value.get(name).cloned())
 }
 
 /// The node at a key such as `limits.messages_per_s`.
@@ -111,7 +142,7 @@ pub(super) fn source_of<'a>(table: &'a Table, key: &str) -> Option<&'a Source> {
     table.iter().find_map(|(name, node)| match (key.strip_prefix(name.as_str())?, &node.content) {
         ("", _) => Some(&node.source),
         (rest, Content::Table(inner)) => source_of(inner, rest.strip_prefix('.')?),
-        (rest, _) => rest.starts_with('.').then_some(&node.source),
+        (rest, _) => rest.starts_with(['.', '[']).then_some(&node.source),
     })
 }
 
