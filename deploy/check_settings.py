@@ -2,9 +2,10 @@
 """Checks the compose file, the manifests and the sample settings: that they fit together, and that the server accepts the
 settings in them.
 
-usage: check_settings.py SWITCHBOARD [FOLDER]     FOLDER: where to write the manifests with TLS, as kubectl merges them
+usage: check_settings.py SWITCHBOARD [FOLDER]     FOLDER: where to write the manifests of the variants, as kubectl merges them
 """
 
+import json
 import os
 import re
 import subprocess
@@ -56,28 +57,40 @@ def merged(base: object, patch: object) -> object:
     if isinstance(base, list) and isinstance(patch, list):
         if {"$patch": "replace"} in patch:
             return [item for item in patch if "$patch" not in item]
+        # Lists without a key, such as the rules of a NetworkPolicy, are replaced as a whole.
+        if not all("name" in item for item in base + patch):
+            return patch
         patches = {item["name"]: item for item in patch}
         kept = [merged(item, patches.pop(item["name"], {})) for item in base]
         return list(patches.values()) + kept
     return patch
 
 
+def patched(base: dict[str, dict], variant: str, written_to: Path | None) -> tuple[dict[str, dict], list[dict]]:
+    """The resources of a folder of patches, and those that it adds."""
+    folder = DEPLOY / "kubernetes" / variant
+    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    patches = [patch["path"] for patch in kustomization["patches"]]
+    first, *added = kustomization["resources"]
+    assert first == "..", kustomization
+    files = sorted(file.name for file in folder.glob("*.yaml") if file.name != "kustomization.yaml")
+    assert sorted(patches + added) == files, (patches, added)
+    resources = dict(base)
+    for name in patches:
+        patch = yaml.safe_load((folder / name).read_text())
+        resource = resources[patch["kind"]]
+        assert patch["metadata"]["name"] == resource["metadata"]["name"], name
+        resources[patch["kind"]] = merged(resource, patch)
+        if written_to:
+            (written_to / f"{variant}-{name}").write_text(yaml.safe_dump(resources[patch["kind"]]))
+    check_pod(resources)
+    return resources, [yaml.safe_load((folder / name).read_text()) for name in added]
+
+
 def check_tls(base: dict[str, dict], written_to: Path | None) -> None:
     """The manifests with TLS: patches for those without."""
-    folder = DEPLOY / "kubernetes" / "tls"
-    kustomization = yaml.safe_load((folder / "kustomization.yaml").read_text())
-    listed = [patch["path"] for patch in kustomization["patches"]]
-    assert sorted(listed) == sorted(file.name for file in folder.glob("*.yaml") if file.name != "kustomization.yaml"), listed
-    assert kustomization["resources"] == [".."], kustomization
-    resources = dict(base)
-    for name in listed:
-        patch = yaml.safe_load((folder / name).read_text())
-        patched = resources[patch["kind"]]
-        assert patch["metadata"]["name"] == patched["metadata"]["name"], name
-        resources[patch["kind"]] = merged(patched, patch)
-        if written_to:
-            (written_to / name).write_text(yaml.safe_dump(resources[patch["kind"]]))
-    check_pod(resources)
+    resources, added = patched(base, "tls", written_to)
+    assert not added, added
     pod = resources["Deployment"]["spec"]["template"]["spec"]
     mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
     secret = next(volume for volume in pod["volumes"] if "secret" in volume)
@@ -86,6 +99,32 @@ def check_tls(base: dict[str, dict], written_to: Path | None) -> None:
     for file in ("tls.crt", "tls.key"):
         assert f'"{mounts[secret["name"]]}/{file}"' in settings, settings
     assert resources["Service"]["spec"]["ports"][0]["port"] == 443, resources["Service"]
+
+
+def check_api(base: dict[str, dict], written_to: Path | None) -> None:
+    """The manifests with the HTTP API: a Service, the port of the pods, and rules that extend those of the base."""
+    resources, [service] = patched(base, "api", written_to)
+    if written_to:
+        (written_to / "api-service.yaml").write_text(yaml.safe_dump(service))
+    container = resources["Deployment"]["spec"]["template"]["spec"]["containers"][0]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    port = service["spec"]["ports"][0]
+    assert ports.keys() == {"clients", "internal", "api"} and port["targetPort"] == "api", ports
+    assert variables["SWITCHBOARD_API__LISTEN"] == f"0.0.0.0:{ports['api']}", variables
+    name, namespace = service["metadata"]["name"], "switchboard"
+    hosts = [name + suffix for suffix in ("", f".{namespace}", f".{namespace}.svc", f".{namespace}.svc.cluster.local")]
+    assert json.loads(variables["SWITCHBOARD_API__HOSTS"]) == hosts, variables
+    for rules in ("ingress", "egress"):
+        old, new = (of["NetworkPolicy"]["spec"][rules] for of in (base, resources))
+        assert new[: len(old)] == old and len(new) == len(old) + 1, rules
+    assert resources["NetworkPolicy"]["spec"]["ingress"][-1]["ports"] == [{"port": "api"}]
+    secret = resources["Secret"]["stringData"] | {"SWITCHBOARD_API__KEYS": "32 random bytes, of a test of the API"}
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / "switchboard.toml"
+        file.write_text(resources["ConfigMap"]["data"]["switchboard.toml"])
+        expected = [f'listen = "0.0.0.0:{ports["api"]}"', f'"{hosts[-1]}"']
+        accepted(["--config", str(file)], environment_of_image() | secret | variables, expected)
 
 
 def check_manifests(written_to: Path | None) -> None:
@@ -99,6 +138,7 @@ def check_manifests(written_to: Path | None) -> None:
         resources[resource["kind"]] = resource
     check_pod(resources)
     check_tls(resources, written_to)
+    check_api(resources, written_to)
 
 
 def check_pod(resources: dict[str, dict]) -> None:
