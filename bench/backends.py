@@ -34,7 +34,7 @@ def addresses(process):
         line = process.stdout.readline()
         if not line:
             raise SystemExit("the server does not start")
-        if match := re.search(r"ws://([\d.]+:\d+)", line):
+        if match := re.search(r"wss?://([\d.]+:\d+)", line):
             found.setdefault("clients", match[1])
         if match := re.search(r"^  api +http://([\d.]+:\d+)", line):
             found["api"] = match[1]
@@ -80,6 +80,8 @@ class Client:
             first, length = await self.read.readexactly(2)
             if length == 126:
                 length = int.from_bytes(await self.read.readexactly(2))
+            elif length == 127:
+                length = int.from_bytes(await self.read.readexactly(8))
             body = await self.read.readexactly(length)
             if first & 15 == 9:
                 self.write.write(bytes([0x8a, 0x80 | len(body)]) + bytes(4) + body)
