@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod api;
+mod certificates;
 mod lifetime;
 mod recipients;
 
@@ -15,6 +16,7 @@ use switchboard_ws::close::REASON_BYTES_MAX;
 use crate::settings::Settings;
 use crate::version;
 use api::{Api, ApiCommand};
+pub(crate) use certificates::Certificates;
 use lifetime::lifetime;
 pub(crate) use recipients::Recipients;
 
@@ -144,6 +146,8 @@ pub(crate) struct Health {
     /// Longest time until the answer: a number and s, m, h or d.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = lifetime)]
     pub(crate) timeout: Duration,
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
     #[command(flatten)]
     pub(crate) settings: Settings,
 }
@@ -292,6 +296,8 @@ pub(crate) struct Connection {
     /// The project, called namespace in Mesa.
     #[arg(long, value_name = "PROJECT")]
     pub(crate) namespace: Option<String>,
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// Arguments of `tail`.

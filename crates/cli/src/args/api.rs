@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 use switchboard_dispatcher::SocketId;
 
+use super::certificates::Certificates;
 use super::lifetime::lifetime;
 use super::recipients::Recipients;
 
@@ -31,6 +32,8 @@ pub(crate) struct Api {
     /// Print JSON: one line for each entry of a list, and one for any other answer.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) certificates: Certificates,
 }
 
 /// Commands with the names of the calls of the HTTP API.

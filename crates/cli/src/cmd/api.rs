@@ -76,8 +76,8 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
 }
 
 impl Api {
-    pub(super) fn client(&self) -> Result<ApiClient, Failure> {
-        ApiClient::new(&self.url, self.key.as_deref())
+    pub(super) fn client(&self) -> Result<ApiClient<'_>, Failure> {
+        ApiClient::new(&self.url, self.key.as_deref(), &self.certificates)
     }
 
     /// The project as a parameter, if there is one.

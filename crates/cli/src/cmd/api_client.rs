@@ -7,6 +7,7 @@ use reqwest::{Method, Response, Url};
 use serde_json::Value;
 use switchboard_log::Printable;
 
+use crate::args::Certificates;
 use crate::cmd::http;
 use crate::output::Failure;
 
@@ -21,9 +22,10 @@ const API_HINT: &str =
     "hint: --url is the address of api.listen, which the banner of the server has behind `api`";
 
 /// The HTTP API of a node.
-pub(super) struct ApiClient {
-    url: String,
+pub(super) struct ApiClient<'a> {
+    url: &'a str,
     key: String,
+    certificates: &'a Certificates,
 }
 
 /// A call.
@@ -47,13 +49,17 @@ impl<'a> Call<'a> {
     }
 }
 
-impl ApiClient {
+impl<'a> ApiClient<'a> {
     /// `key` is the argument of the command. Default: that of the environment.
-    pub(super) fn new(url: &str, key: Option<&str>) -> Result<Self, Failure> {
+    pub(super) fn new(
+        url: &'a str,
+        key: Option<&str>,
+        certificates: &'a Certificates,
+    ) -> Result<Self, Failure> {
         let key = key.map(str::to_owned).or_else(|| std::env::var(KEY_VARIABLE).ok());
         let key = key
             .ok_or_else(|| Failure::Usage(anyhow!("--url needs a key; set {KEY_VARIABLE}, or use --key")))?;
-        Ok(ApiClient { url: url.to_owned(), key })
+        Ok(ApiClient { url, key, certificates })
     }
 
     /// Calls an endpoint and returns its answer.
@@ -70,15 +76,16 @@ impl ApiClient {
     /// Calls an endpoint and returns its response; the body is not read yet. A refusal is an error.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Response, Failure> {
         let Call { method, path, query, body, waits } = call;
-        let address = address(&self.url, path, query).map_err(Failure::Usage)?;
+        let address = address(self.url, path, query).map_err(Failure::Usage)?;
         let timeout = RESPONSE_TIMEOUT + waits;
-        let client = http::client(timeout).and_then(|client| Ok(client.build()?)).map_err(Failure::Run)?;
+        let client = http::client(timeout, self.certificates).map_err(Failure::Usage)?;
+        let client = client.build().map_err(|error| Failure::Run(error.into()))?;
         let mut request = client.request(method, address).bearer_auth(&self.key);
         if let Some(body) = body {
             request = request.body(body);
         }
         let response = request.send().await;
-        let response = response.map_err(|error| Failure::Run(http::explain(&error, &self.url, timeout)))?;
+        let response = response.map_err(|error| Failure::Run(http::explain(&error, self.url, timeout)))?;
         match response.status().as_u16() {
             200 => Ok(response),
             status => Err(self.refusal(status, &self.read(response).await?)),
@@ -87,13 +94,13 @@ impl ApiClient {
 
     async fn read(&self, response: Response) -> Result<String, Failure> {
         let text = response.text().await;
-        text.map_err(|error| Failure::Run(http::explain(&error, &self.url, RESPONSE_TIMEOUT)))
+        text.map_err(|error| Failure::Run(http::explain(&error, self.url, RESPONSE_TIMEOUT)))
     }
 
     /// The error of a problem.
     fn refusal(&self, status: u16, text: &str) -> Failure {
         let problem: Value = serde_json::from_str(text).unwrap_or_default();
-        let url = &self.url;
+        let url = self.url;
         let Some(reason) = problem["detail"].as_str() else {
             if text.contains("this port is encrypted") {
                 let fix = url.replacen("http://", "https://", 1);

@@ -37,7 +37,7 @@ impl Connection {
 
     /// Calls an endpoint of the API and returns its response. A degraded response is an error.
     pub(super) async fn request(&self, url: &str, endpoint: &str, body: String) -> Result<Value, Failure> {
-        let client = ApiClient::new(url, self.key.as_deref())?;
+        let client = ApiClient::new(url, self.key.as_deref(), &self.certificates)?;
         let answer = client.call(Call::post(&[endpoint], body)).await?;
         let sockets = answer["sockets_here"].as_u64().unwrap_or(0);
         match answer["degraded"] == true {

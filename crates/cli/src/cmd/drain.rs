@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
-use super::api_client::{ApiClient, Call};
+use super::api_client::Call;
 use crate::args::Drain;
 use crate::output::{Failure, counted, print_json};
 use crate::streams::print_line;
@@ -19,7 +19,7 @@ pub(crate) async fn run(drain: &Drain) -> Result<(), Failure> {
     if let Some(window) = drain.window {
         body["window_ms"] = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).into();
     }
-    let client = ApiClient::new(&drain.api.url, drain.api.key.as_deref())?;
+    let client = drain.api.client()?;
     loop {
         let answer = client.call(Call::post(&["drain"], body.to_string())).await?;
         let is_last = !drain.wait || answer["connections"] == 0;

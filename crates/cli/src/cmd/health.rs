@@ -21,7 +21,7 @@ const SHOWN_CHARS_MAX: usize = 100;
 /// Prints the server's answer. Fails if its status is not 200, or if there is no answer within the time-out.
 pub(crate) async fn run(health: &Health) -> anyhow::Result<()> {
     let (address, client) = match &health.url {
-        Some(url) => (parse(url)?, http::client(health.timeout)?),
+        Some(url) => (parse(url)?, http::client(health.timeout, &health.certificates)?),
         None => (of_settings(&health.settings)?, http::local_client(health.timeout)),
     };
     // The server is near; a proxy of the environment is for other addresses.

@@ -1,14 +1,36 @@
 //! HTTP requests of commands.
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
+use switchboard_tls::server::Certificate;
+
+use crate::args::Certificates;
 
 /// A client whose requests fail after a time.
-pub(super) fn client(timeout: Duration) -> anyhow::Result<reqwest::ClientBuilder> {
-    let tls = switchboard_tls::client_config::<&[u8]>(&[])?;
+pub(super) fn client(
+    timeout: Duration,
+    certificates: &Certificates,
+) -> anyhow::Result<reqwest::ClientBuilder> {
+    let Certificates { root_certificate, client_certificate, client_key } = certificates;
+    let roots = root_certificate.as_deref().map(read).transpose()?;
+    let tls = switchboard_tls::client_config(roots.as_slice());
+    let mut tls = tls.with_context(|| in_file(root_certificate.as_deref()))?;
+    if let (Some(chain), Some(key)) = (client_certificate, client_key) {
+        let certificate = Certificate::from_pem(&read(chain)?, &read(key)?);
+        certificate.with_context(|| in_file(Some(chain)))?.show_in(&mut tls);
+    }
     Ok(reqwest::Client::builder().timeout(timeout).tls_backend_preconfigured(tls))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+fn in_file(path: Option<&Path>) -> String {
+    format!("cannot use {}", path.unwrap_or(Path::new("the public authorities")).display())
 }
 
 /// A client for a server on this machine, which accepts any certificate, because the server is reached by its IP address.
@@ -26,5 +48,19 @@ pub(super) fn explain(error: &reqwest::Error, address: &str, timeout: Duration) 
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    anyhow!("{cause}").context(format!("cannot reach {address}"))
+    let text = cause.to_string();
+    let fix = FIXES.iter().find(|(part, _)| text.contains(part));
+    let fix = fix.map(|(_, fix)| format!("\n\nhint: {fix}")).unwrap_or_default();
+    anyhow!("{text}{fix}").context(format!("cannot reach {address}"))
 }
+
+/// Parts of errors of TLS, and what to do.
+const FIXES: &[(&str, &str)] = &[
+    ("UnknownIssuer", "--root-certificate trusts the authority of the server's certificate"),
+    (
+        "CaUsedAsEndEntity",
+        "the server's certificate is that of an authority; make one for servers, with openssl's option -addext \
+         basicConstraints=critical,CA:FALSE",
+    ),
+    ("CertificateRequired", "the server asks for a certificate: --client-certificate and --client-key"),
+];

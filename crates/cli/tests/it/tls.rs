@@ -373,6 +373,63 @@ async fn the_api_accepts_only_clients_with_a_certificate_of_the_listed_authoriti
     assert!(log.contains(&roots) && log.contains("the root certificate is not valid"), "{log}");
 }
 
+#[test]
+fn commands_trust_a_root_certificate_and_show_one_of_their_own_to_the_api() {
+    let (certificate, backend, stranger) = (localhost(), localhost(), localhost());
+    let scratch = Scratch::new();
+    let [own, own_key, other, other_key] =
+        ["own", "own-key", "other", "other-key"].map(|name| scratch.file(name));
+    backend.write(&own, &own_key);
+    stranger.write(&other, &other_key);
+    let client_roots = format!("api.client_ca_file={own}");
+    let sets = [
+        "tls.listeners=[\"clients\", \"api\", \"internal\"]",
+        "api.keys=a key of this test, long enough",
+        "api.listen=127.0.0.1:0",
+        &client_roots,
+    ];
+    let server = SecureServer::start(&certificate, &sets);
+    let address = |name: &str| {
+        let after = server.server.banner.split(name).nth(1).expect("the banner names it");
+        format!("https://{}", after.split(['/', ' ']).next().expect("an address"))
+    };
+    let api = address("  api      https://");
+    let call = |command: &[&str], more: &[&str]| {
+        let how = ["--url", &api, "--key", "a key of this test, long enough"];
+        run(&[command, &how, more].concat())
+    };
+    let trusted = ["--root-certificate", &*server.cert];
+    let shown = [&trusted[..], &["--client-certificate", &own, "--client-key", &own_key]].concat();
+    for command in [&["info"][..], &["rooms"], &["revoke", "--user", "7"], &["drain", "--cancel"]] {
+        let done = call(command, &shown);
+        assert!(done.status.success(), "{command:?}: {done:?}");
+    }
+    let sent = call(&["dispatch", "NEWS", "--everyone"], &shown);
+    assert!(sent.status.success(), "{sent:?}");
+
+    let strange = [&trusted[..], &["--client-certificate", &other, "--client-key", &other_key]].concat();
+    let no_key = [&trusted[..], &["--client-certificate", &own, "--client-key", &own]].concat();
+    let mixed = [&trusted[..], &["--client-certificate", &own, "--client-key", &other_key]].concat();
+    for (more, status, words) in [
+        (&[][..], 1, "hint: --root-certificate trusts the authority of the server's certificate"),
+        (&trusted, 1, "hint: the server asks for a certificate: --client-certificate and --client-key"),
+        (&strange, 1, "cannot reach https://"),
+        (&no_key, 2, "contains no private key"),
+        (&mixed, 2, "the private key does not belong to the certificate"),
+        (&["--root-certificate", "/no/such/file"], 2, "cannot read /no/such/file"),
+        (&["--root-certificate", &own_key], 2, "the file contains no certificate"),
+        (&["--client-certificate", &own], 2, "--client-key <FILE>"),
+    ] {
+        let refused = call(&["info"], more);
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(status), "{more:?}: {error}");
+        assert!(error.contains(words), "{more:?}: {error}");
+    }
+    let health = address("  health   https://").replace("https://", "");
+    let ready = run(&["health", &format!("https://{health}/readyz"), "--root-certificate", &server.cert]);
+    assert_eq!(String::from_utf8_lossy(&ready.stdout), "ready\n", "{ready:?}");
+}
+
 /// The status of a request without a key to the API; `None` if the TLS handshake fails.
 async fn status(api: &str, trusted: &TestCertificate, own: Option<&TestCertificate>) -> Option<u16> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};

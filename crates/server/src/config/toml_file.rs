@@ -39,10 +39,15 @@ fn line_of(document: &str, at: usize) -> usize {
 }
 
 fn syntax_error(document: &str, error: &toml::de::Error) -> String {
+    let fix = match error.message().contains("unquoted key") {
+        true => "; a name with other characters needs quotes, as in [history.rooms.\"chat-*\"]",
+        false => "",
+    };
     match error.span().and_then(|span| document.get(..span.start)) {
         Some(before) => {
             let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
-            format!("line {}, column {column}: {}", line_of(document, before.len()), error.message())
+            let line = line_of(document, before.len());
+            format!("line {line}, column {column}: {}{fix}", error.message())
         }
         None => error.message().to_owned(),
     }
@@ -67,6 +72,16 @@ mod tests {
             assert_eq!(find(&table, key).unwrap().source, Source::File("f".into(), line), "{key}");
         }
         assert_eq!(find(&table, "mesa.path"), None);
+    }
+
+    #[test]
+    fn a_name_that_needs_quotes_is_reported_with_an_example() {
+        let error = parse("[history.rooms.chat-*]\nmessages_max = 1\n", "f").unwrap_err();
+        assert!(error.starts_with("line 1, column 21: "), "{error}");
+        assert!(error.ends_with("needs quotes, as in [history.rooms.\"chat-*\"]"), "{error}");
+        assert!(parse("[history.rooms.\"chat-*\"]\nmessages_max = 1\n", "f").is_ok());
+        let error = parse("listen = 127.0.0.1:3000\n", "f").unwrap_err();
+        assert!(!error.contains("history"), "{error}");
     }
 
     #[test]

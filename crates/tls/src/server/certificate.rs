@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{Error, InconsistentKeys};
+use tokio_rustls::rustls::sign::{CertifiedKey, SingleCertAndKey};
+use tokio_rustls::rustls::{ClientConfig, Error, InconsistentKeys};
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
@@ -58,6 +58,11 @@ impl Certificate {
             error => CertificateError::KeyPem(error),
         })?;
         Certificate::new(chain, key)
+    }
+
+    /// Lets a client show this certificate to servers that ask for one.
+    pub fn show_in(&self, config: &mut ClientConfig) {
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(self.key.clone()));
     }
 
     fn new(

@@ -86,6 +86,12 @@ const WRONG: [name: string, create: (options: object) => unknown, values: Record
     ["Client", (options) => new Client("ws://localhost:1", { autoConnect: false, ...options }), {
       ...common, authorization: notText, autoConnect: notBoolean, shouldSync: notBoolean,
     }],
+    ["Dispatcher", (options) => new Dispatcher("http://127.0.0.1:1", wrong({ key: "k", ...options })), {
+      namespace: notText, sync: [true, "x", 1], key: notText, maxRetries: notNumber, timeout: notNumber,
+    }],
+    ["Portal", (options) => new Portal("redis://127.0.0.1:1", wrong(options)), {
+      namespace: notText, reportAllEvents: notBoolean, verbose: notBoolean, leaveOnSignals: notBoolean,
+    }],
   ];
 })();
 
