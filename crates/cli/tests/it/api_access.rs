@@ -1,5 +1,9 @@
 //! Keys of the HTTP API: which requests each key may make, tried with every endpoint of the description.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use switchboard_testkit::Scratch;
 
@@ -215,6 +219,49 @@ async fn every_endpoint_names_the_member_of_a_wrong_type() {
                 refuse(&project, Some("project"));
             }
         }
+    }
+}
+
+/// Sends bytes to an endpoint behind a head with the given lines, and returns everything that the server answers.
+fn raw(address: &str, path: &str, lines: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the API listens");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n{lines}\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("the API reads");
+    let mut answer = String::new();
+    // It may end with a reset.
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[tokio::test]
+async fn every_endpoint_refuses_bodies_that_are_no_json_too_large_unfinished_or_of_two_lengths() {
+    let settings =
+        ["api.requests_per_second=none", "api.body_bytes_max=4096", "limits.http_body_timeout_ms=300"];
+    let (_server, address) = api(&settings);
+    let headers = [("Authorization", &*format!("Bearer {KEY}"))];
+    let deep = format!("{{\"x\":{}{}}}", "[".repeat(2000), "]".repeat(2000));
+    for Endpoint { name, path, .. } in endpoints(&address).iter().filter(|endpoint| endpoint.method == "POST")
+    {
+        for text in ["", "{", "nonsense", "{}}", "\0", "\"text\"", "{\"x\":1e999}", &deep] {
+            let answer = send(&address, "POST", path, &headers, text).expect("an answer");
+            assert_eq!((answer.status, &answer.body["code"]), (400, &json!("invalid")), "{name} {text}");
+        }
+        let large = json!({ "x": "y".repeat(5000) }).to_string();
+        let answer = send(&address, "POST", path, &headers, &large).expect("an answer");
+        assert_eq!((answer.status, &answer.body["code"]), (413, &json!("too_large")), "{name}");
+        for lines in [
+            "Content-Length: 2\r\nContent-Length: 3\r\n",
+            "Content-Length: 2\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+            "Content-Length: -1\r\n",
+        ] {
+            let answer = raw(&address, path, lines, "{}x");
+            assert!(answer.starts_with("HTTP/1.1 400"), "{name} {lines}: {answer}");
+        }
+        // The rest never comes.
+        let answer = raw(&address, path, "Content-Length: 100\r\n", "{");
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{name}: {answer}");
     }
 }
 
