@@ -26,6 +26,11 @@ const MESSAGES_PER_S = count("messagesPerS", 1000);
 const WINDOW_MS = count("windowMs", 5000);
 const binary = process.env["TEST_BINARY"] ?? resolve(ROOT, "target/release/switchboard");
 
+// A run that fails or is stopped leaves no process behind.
+const children = new Set();
+process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 /** Rooms keep everything that is sent during a replacement. */
 const CONFIG = `
 [history.rooms."load-*"]
@@ -77,6 +82,7 @@ async function startProxy(name, nodes, folder) {
     ? ["/usr/sbin/nginx", ["-c", path, "-g", `daemon off; pid ${folder}/nginx.pid; error_log stderr error;`]]
     : ["/usr/sbin/haproxy", ["-db", "-f", path]];
   const child = spawn(...command, { stdio: ["ignore", "ignore", "inherit"] });
+  children.add(child);
   for (;;) {
     // The proxy answers this request itself.
     const answer = await fetch(`http://127.0.0.1:${port}/readyz`).catch(() => undefined);
@@ -150,6 +156,7 @@ async function replaceUnderLoad(name) {
   await writeFile(config, CONFIG);
   const redisPort = await freePort();
   const redis = spawn("redis-server", ["--port", `${redisPort}`, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"], { stdio: "ignore" });
+  children.add(redis);
   const nodes = [];
   for (let n = 0; n < 2; n++) nodes.push(new Node({ clients: await freePort(), health: await freePort() }, redisPort, config));
   await Promise.all(nodes.map((node) => node.start()));

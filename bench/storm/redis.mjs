@@ -14,6 +14,11 @@ const SDK = resolve(dirname(fileURLToPath(import.meta.url)), "../../sdk/typescri
 const { Redis } = createRequire(resolve(SDK, "package.json"))("ioredis");
 const { freePort } = await import(resolve(SDK, "tests/support/serverProcess.mjs"));
 
+// A storm that fails or is stopped leaves no process behind.
+const children = new Set();
+process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
 /** One process. */
 class RedisProcess {
   static async start(port, replicaOf) {
@@ -24,6 +29,7 @@ class RedisProcess {
     // A replica receives its data in a file.
     server.folder = await mkdtemp(join(tmpdir(), "storm-redis-"));
     server.process = spawn("redis-server", [...args, "--dir", server.folder, ...replication], { stdio: "ignore" });
+    children.add(server.process);
     server.client = new Redis(port, "127.0.0.1");
     server.client.on("error", () => {});
     await server.client.ping();
@@ -35,6 +41,7 @@ class RedisProcess {
     const exited = once(this.process, "exit");
     this.process.kill("SIGKILL");
     await exited;
+    children.delete(this.process);
     await rm(this.folder, { recursive: true });
   }
 }
