@@ -41,6 +41,9 @@ bytes_max = 268435456
 /** Time between the start of a node and the replacement of the next, in ms: a proxy notices a node within 2 s. */
 const PAUSE_MS = 4000;
 
+/** How long the start of a node may fail, in ms. */
+const START_MS = 10_000;
+
 /** How long all clients may take to receive the last messages, in ms. */
 const SETTLE_MS = 30_000;
 
@@ -59,7 +62,13 @@ class Node {
   }
 
   async start() {
-    this.process = await spawnServer(binary, this.args);
+    // Without Redis, which may not listen yet, a node ends with an error that has another address.
+    for (const end = Date.now() + START_MS; ; await sleep(100)) {
+      this.process = await spawnServer(binary, this.args);
+      if (this.process.port === this.clients) return;
+      const { log } = await this.process.exited;
+      if (Date.now() > end) throw new Error(`a node does not start:\n${log}`);
+    }
   }
 
   stop(signal) {

@@ -76,6 +76,7 @@ export class EmitProtocol {
         },
         subprotocols: (isMoving) => (this.#resumes() ? this.#session.subprotocols(isMoving) : undefined),
         moveAfter,
+        handled: () => this.#handled(),
         isBusy: () => [...this.#pending.values()].some(({ again }) => !again),
         opened: (subprotocol) => {
           if (options.getToken) scheduleTokenRefresh(this.connection, this.#token, (token) => this.#identify(token));
@@ -103,6 +104,20 @@ export class EmitProtocol {
 
   #resumes(): boolean {
     return this.connection.options.reconnect && this.#options.resume !== false;
+  }
+
+  /** The server answers this request behind everything that was sent before it. */
+  #handled(): Promise<unknown> {
+    return new Promise<void>((done) => {
+      const id = `${++this.#lastId}`;
+      const resolve = () => {
+        this.#pending.delete(id);
+        done();
+      };
+      const frame = this.#text({ event: "@alive", ackId: id });
+      this.#pending.set(id, { resolve, reject: resolve, frame });
+      this.connection.send(frame, true);
+    });
   }
 
   #ready(resumed: boolean): void {

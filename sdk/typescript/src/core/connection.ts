@@ -56,6 +56,8 @@ export interface Protocol {
   readonly moveAfter?: typeof moveAfter;
   /** Whether replies are awaited that only the current connection can bring. */
   isBusy?(): boolean;
+  /** Resolves when the server has handled what was sent before the call. */
+  handled?(): Promise<unknown>;
   /**
    * The socket is open, with the subprotocol that the server has selected. The protocol calls `ready` here or when a
    * later message completes its handshake.

@@ -2,13 +2,12 @@
  * Moving to another node without a moment without a connection: a server that goes away gives each client a time slot.
  *
  * ```text
- * slot ─▶ wait for replies ─▶ open a second connection ─▶ its first message ─▶ the first connection has ended ─▶ adopt
- *                  ▲                     └── failed ──┐          └── new session ───────────────────────────────▲
- *                  └───────── delay ◀─────────────────┘
+ * slot ─▶ wait for replies ─▶ hold back, and wait until the server has read what was sent ─▶ open a second connection ─▶ its first message ─▶ the first connection has ended ─▶ adopt
+ *                                        ▲                                                        └── failed ──┐  └── new session ─▲
+ *                                        └──────────────────────────── delay ◀──────────────────────────────────┘
  * ```
  *
- * From the opening of the second connection on nothing is sent: the server passes the session to it, and would not read what
- * is sent on the first one afterwards.
+ * Nothing is sent meanwhile: the server passes the session to the second connection, and does not read what is left on the first one.
  */
 
 import { after } from "./after.js";
@@ -18,6 +17,9 @@ import type { ResolvedOptions, WebSocketLike } from "./options.js";
 
 /** How long a client waits for the end of the connection that it has moved from, in milliseconds. */
 const OLD_CONNECTION_MS = 2000;
+
+/** How long a client waits until the server has read what was sent, in milliseconds. */
+const READ_MS = 1000;
 
 /** How often a client that waits for replies looks whether they have come, in milliseconds. */
 const BUSY_CHECK_MS = 20;
@@ -29,6 +31,8 @@ export const HELD_BYTES_MAX = 262_144;
 export interface MovingConnection {
   /** Opens another connection, with the ticket of the session. */
   open(): Promise<WebSocketLike>;
+  /** Resolves when the server has handled what was sent before the call. */
+  handled(): Promise<unknown> | undefined;
   /** Whether replies are awaited that only the old connection can bring. */
   isBusy(): boolean | undefined;
   /** Sends what was held back, on the old connection. */
@@ -87,7 +91,11 @@ export class Move {
   }
 
   async #attempt(): Promise<void> {
+    const handled = this.#connection.handled();
     this.isHolding = true;
+    await Promise.race([handled, new Promise<void>((resolve) => (this.#stopTimer = after(READ_MS, resolve)))]);
+    this.#stopTimer();
+    if (!this.isHolding) return;
     this.#stopTimer = after(this.#options.connectTimeout || Infinity, () => this.#failed());
     try {
       const next = await this.#connection.open();

@@ -163,6 +163,7 @@ export class ReconnectingConnection<Options> implements Connection<Options> {
     this.#move = this.#protocol.moveAfter?.(notice, this.options, {
       open: async () => this.#openSocket(this.#protocol.url(await this.token("reconnect")), true),
       isBusy: () => this.#protocol.isBusy?.(),
+      handled: () => this.#protocol.handled?.(),
       release: () => this.#sendQueued(),
       adopt: (next, messages) => this.#adopt(next, messages),
       lost: (code, reason) => this.#lost(code, reason),

@@ -60,11 +60,23 @@ function sendSession(peer: FakePeer, ticket: string, resumed: boolean): void {
   peer.send({ event: "@session", data: { ticket, seconds: 60, resumed } });
 }
 
+/** Answers the request behind which a client that moves has sent nothing on its first connection. */
+async function answerAlive(peer: FakePeer): Promise<void> {
+  const { event, ackId } = (await peer.next()) as { event: string; ackId: string };
+  expect(event).toBe("@alive");
+  peer.send({ type: "ack", ackId, data: { error: "No handler for: @alive" } });
+}
+
 const GOAWAY = { event: "@goaway", data: { in_ms: 0, grace_ms: 10_000, reason: "drain" } };
 
 test("a client resumes its session on a second connection before it gives up the first one", async () => {
   const { client, offered, peers, first, heard, states } = await connected();
+  client.emit("early", 0);
   first.send(GOAWAY);
+  expect(await first.next()).toEqual({ event: "early", data: 0 });
+  // The node has read everything when it answers; only then may it be asked to pass the session on.
+  expect(peers.pending).toEqual([]);
+  await answerAlive(first);
   const second = await peers.next();
   expect(await offered.next()).toBe("switchboard,ticket.t1");
   // The session is on its way, so nothing is sent, and the state does not change.
@@ -117,6 +129,7 @@ test("a client keeps its connection while there is no other node, and tries agai
   const { client, peers, first, heard, states } = await connected();
   first.send(GOAWAY);
   for (const text of ["1", "2"]) {
+    await answerAlive(first);
     const refused = await peers.next();
     client.emit("held", text);
     refused.socket.close(1013);
@@ -124,6 +137,7 @@ test("a client keeps its connection while there is no other node, and tries agai
     first.send({ event: "m", data: text });
     expect(await heard.next()).toBe(text);
   }
+  await answerAlive(first);
   const second = await peers.next();
   sendSession(second, "t2", true);
   first.socket.close(1012);
