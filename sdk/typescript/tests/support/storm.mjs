@@ -1,6 +1,6 @@
 // The storm: clients in rooms with a history lose their connections while messages are sent, nodes are killed and Redis is
 // disturbed. Each message has a number; a client must receive each room's numbers without a hole and without a copy, or be told
-// that messages may be lost, at the latest 10 s behind a hole. Plain JavaScript, so that bench/storm can run it with the built package.
+// that messages may be lost, at the latest with the next message of the room that has a position. Plain JavaScript, so that bench/storm can run it with the built package.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -78,9 +78,6 @@ function switchboard(binary, config, settings) {
 
 /** Faults that are logged one by one. */
 const SHOWN_MAX = 20;
-
-/** How long after the next message a loss may be announced. */
-const DECLARE_MS = 10_000;
 
 /** Messages of a room that may be lost with the node that has accepted them last. */
 const UNCERTAIN = 50;
@@ -215,10 +212,9 @@ class StormClient {
     const state = this.rooms.get(name.replace(/^#/, ""));
     if (!state) return;
     state.mayJump = true;
-    // A loss while Redis is away is announced when it is back; messages without a position may come before.
-    const isLate = ({ at }) => at >= Date.now() - DECLARE_MS;
-    this.world.counts.declaredLate += state.holes.filter(isLate).length;
-    state.holes = state.holes.filter((hole) => !isLate(hole));
+    // A loss while Redis is away is announced with the next message that has a position; messages without one may come before.
+    this.world.counts.declaredLate += state.holes.length;
+    state.holes = [];
   }
 
   /** Counts the holes of which the client was not told. */
