@@ -3,6 +3,7 @@
 pub(crate) mod app;
 pub(crate) mod emitter;
 mod history;
+mod node_queries;
 pub(crate) mod presence;
 pub(crate) mod remote;
 pub(crate) mod request_all;

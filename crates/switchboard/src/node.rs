@@ -31,6 +31,7 @@ pub(crate) mod membership;
 pub(crate) mod message;
 pub(crate) mod meters;
 pub(crate) mod network;
+pub(crate) mod node_queries;
 pub(crate) mod overflow;
 pub(crate) mod overflowed_receivers;
 pub(crate) mod rates;
@@ -78,6 +79,7 @@ use crate::node::flow_control::windows::Windows;
 use crate::node::history_settings::HistorySettings;
 use crate::node::limits::Limits;
 use crate::node::meters::Meters;
+use crate::node::node_queries::state::NodeQueries;
 use crate::node::overflowed_receivers::OverflowedReceivers;
 use crate::node::rates::state::Rates;
 use crate::node::refused_event::RefusedEvent;
@@ -109,6 +111,7 @@ pub(crate) struct Node {
     pub(crate) overflowed: OverflowedReceivers,
     pub(crate) windows: Windows,
     pub(crate) calls: PendingCalls,
+    pub(crate) queries: NodeQueries,
     /// Number of gaps so far in the publications of other nodes.
     pub(crate) gaps: AtomicU64,
     /// Set when the node begins to stop: new connections are refused.
@@ -188,6 +191,7 @@ impl Node {
             overflowed: OverflowedReceivers::default(),
             windows: Windows::default(),
             calls: PendingCalls::default(),
+            queries: NodeQueries::default(),
             gaps: AtomicU64::new(0),
             is_stopping: AtomicBool::new(false),
             drain: Drain::default(),

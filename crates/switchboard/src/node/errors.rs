@@ -140,6 +140,9 @@ pub enum NodeError {
         /// The limit.
         max: usize,
     },
+    /// The node does not answer this query, or answers too many others.
+    #[error("the node does not answer this query")]
+    Refused,
 }
 
 /// A socket's room, tag or user was not changed.

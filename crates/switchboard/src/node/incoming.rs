@@ -20,6 +20,7 @@ use crate::node::flow_control::between_nodes;
 use crate::node::inbox;
 use crate::node::membership;
 use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, RemoteCall};
+use crate::node::node_queries;
 use crate::node::remote::answer;
 use crate::node::requests;
 use crate::node::resume::hand_over::hand_over;
@@ -76,6 +77,9 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
                 Ok(membership::leave_here(node, project, *id, target))
             }),
         },
+        (NodeMessage::Query { project, answer_to, name, data }, _) => {
+            node_queries::receive(node, project, &answer_to, &name, Payload::slice_of(text, data));
+        }
         (NodeMessage::Command(command), _) => {
             execute(node, project, audience, &command);
         }

@@ -11,6 +11,9 @@ use crate::node::errors::RequestError;
 pub(crate) enum NodeMessage<D> {
     /// A call to the node of the socket that is the audience. The node returns the outcome.
     Call { answer_to: AnswerAddress, call: RemoteCall<D> },
+    /// A query of the nodes in `answer_to`, each with the id of its call, in the reply project of the querying node. The
+    /// audience is every node.
+    Query { project: String, answer_to: Vec<(u32, SocketId)>, name: String, data: D },
     /// The call whose id is the audience was refused. A successful call is answered with
     /// [`Content::Answer`](switchboard_backplane::Content::Answer).
     Refused(Refusal),

@@ -43,7 +43,7 @@ pub(crate) struct Applied {
 }
 
 /// The project and the tag for publications to every node. No client can take a tag by itself.
-fn every_node() -> (ProjectId, Target) {
+pub(crate) fn every_node() -> (ProjectId, Target) {
     let project = ProjectId::new("switchboard:nodes").expect("the name is short");
     (project, Target::tag("switchboard:every-node").expect("the name is short"))
 }
