@@ -5,7 +5,7 @@ usage: third_party_licences.py TARGET [FEATURES]
 
 The crates are those of the dependency tree of `switchboard-cli`, without crates that are used to build or test it only; the
 texts are read from their sources. The npm packages are those that the example pages bundle, read from the build of
-`switchboard-pages`. A crate or a package without a text is an error.
+`switchboard-pages`, and those of the console. A crate or a package without a text is an error.
 """
 
 import json
@@ -74,11 +74,20 @@ def bundled_packages() -> list[tuple[str, str, Path]]:
     return packages
 
 
+def console_packages() -> list[tuple[str, str, Path]]:
+    """The npm packages in the console, whose files and licences are part of the repository: name, licence, folder."""
+    vendor = ROOT / "crates/pages/vendor"
+    lock = json.loads((vendor / "package-lock.json").read_text())["packages"]
+    names = sorted(folder.name for folder in (vendor / "licences").iterdir())
+    found = [(name, lock[f"node_modules/{name}"]) for name in names]
+    return [(f"{name} {package['version']}", package["license"], vendor / "licences" / name) for name, package in found]
+
+
 def main() -> None:
     target, features = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
     parts = [(f"{crate['name']} {crate['version']}", crate["license"] or "", Path(crate["manifest_path"]).parent)
              for crate in crates(target, features)]
-    parts += bundled_packages()
+    parts += bundled_packages() + console_packages()
     names_by_text: dict[str, list[str]] = {}
     shown: dict[str, str] = {}
     print(f"switchboard contains {len(parts)} parts by other authors:\n")

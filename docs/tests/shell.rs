@@ -93,6 +93,11 @@ async fn the_commands_of_the_backends_guide_work() {
 }
 
 #[tokio::test]
+async fn the_commands_of_the_console_guide_work() {
+    run("console.md").await;
+}
+
+#[tokio::test]
 async fn the_commands_of_the_http_api_guide_work() {
     run("http-api.md").await;
 }

@@ -1,4 +1,4 @@
-//! Bundles the example pages with npm and writes `$OUT_DIR/files.rs`, which embeds them and the demo.
+//! Bundles the example pages with npm and writes `$OUT_DIR/files.rs`, which embeds them, the demo and the console.
 //!
 //! npm runs on copies in `$OUT_DIR`, so the checkout may be read-only. If the pages cannot be bundled, `files.rs`
 //! gives the reason and the build succeeds. `DEMO_PAGES=off` leaves the example pages out.
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use copies::{entries, mirror};
 
 const DEMO: &str = "demo";
+const CONSOLE: &str = "console";
 
 /// Inputs of the example pages, from the repository's root.
 const PAGES: &str = "examples/pages";
@@ -24,6 +25,7 @@ fn main() {
     println!("cargo:rerun-if-env-changed=DEMO_PAGES");
     println!("cargo:rerun-if-changed=build");
     println!("cargo:rerun-if-changed={DEMO}");
+    println!("cargo:rerun-if-changed={CONSOLE}");
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut rows = rows(&here.join(DEMO), "").expect("the demo is part of this crate");
@@ -37,9 +39,11 @@ fn main() {
             Some(reason)
         }
     };
+    let console = self::rows(&here.join(CONSOLE), "").expect("the console is part of this crate");
     let source = format!(
         "/// Why the example pages are missing.\nconst MISSING: Option<&str> = {missing:?};\n\n\
-         /// The content of each file by its path.\nstatic FILES: &[(&str, &[u8])] = &[\n{rows}];\n"
+         /// The content of each file by its path.\nstatic FILES: &[(&str, &[u8])] = &[\n{rows}];\n\n\
+         /// The same for the console.\nstatic CONSOLE: &[(&str, &[u8])] = &[\n{console}];\n"
     );
     fs::write(out.join("files.rs"), source).expect("OUT_DIR is writable");
 }

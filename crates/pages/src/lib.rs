@@ -24,6 +24,12 @@ pub fn find(path: &str) -> Option<Cow<'static, [u8]>> {
     FILES.iter().find(|(name, _)| *name == path).map(|(_, content)| Cow::Borrowed(*content))
 }
 
+/// The content of a file of the console, such as `index.html`. It is not part of [`find`], whose files every visitor of a demo
+/// gets.
+pub fn find_console(path: &str) -> Option<&'static [u8]> {
+    CONSOLE.iter().find(|(name, _)| *name == path).map(|(_, content)| *content)
+}
+
 /// The `Content-Type` of a file, by the end of its name.
 pub fn content_type(path: &str) -> &'static str {
     match path.rsplit_once('.').map_or("", |(_, end)| end) {
@@ -42,7 +48,7 @@ mod tests {
 
     #[test]
     fn every_embedded_file_has_a_content_type() {
-        for (path, _) in FILES {
+        for (path, _) in FILES.iter().chain(CONSOLE) {
             assert_ne!(content_type(path), "application/octet-stream", "{path}");
         }
     }

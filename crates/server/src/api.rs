@@ -7,6 +7,8 @@ mod audit;
 mod batch;
 mod changed;
 mod clear_inbox;
+mod connection;
+mod connections;
 mod description;
 mod disconnect;
 mod dispatch;
@@ -14,6 +16,7 @@ mod drain;
 mod endpoint;
 #[cfg(test)]
 mod examples;
+mod figures;
 mod history;
 mod hooks;
 mod idempotency;
@@ -25,6 +28,7 @@ mod key;
 mod keys;
 mod leave;
 mod members;
+mod node_id;
 mod nodes;
 mod page;
 mod problem;
@@ -36,6 +40,7 @@ mod room;
 mod rooms;
 mod send;
 mod serve;
+mod settings;
 mod shard;
 mod shards;
 mod socket;
@@ -62,13 +67,13 @@ use switchboard_hooks::Webhooks;
 use utoipa::openapi::path::HttpMethod;
 use utoipa::{OpenApi, Path};
 
+use crate::figures::Figures;
+use crate::reload_handle::ReloadHandle;
 use description::Route;
 use endpoint::Endpoint;
 use idempotency::RequestStores;
-use problem::Problem;
-
-use crate::reload_handle::ReloadHandle;
-pub(crate) use key::SharedKeys;
+pub(crate) use key::{AdmittedKey, SharedKeys};
+pub(crate) use problem::Problem;
 use state::ApiState;
 
 /// The table of endpoints: the scope that a key needs, and the file; its function `endpoint` has the method and the
@@ -106,9 +111,9 @@ macro_rules! endpoints {
 
 endpoints! {
     Every: batch;
-    Read: history hooks inbox info members room rooms shard shards socket sockets user users;
+    Read: connection connections figures history hooks inbox info members nodes room rooms settings shard shards socket sockets user users;
     Send: dispatch request send;
-    Manage: clear_inbox disconnect drain join keys leave nodes reload replay_hooks revoke tag untag;
+    Manage: clear_inbox disconnect drain join keys leave reload replay_hooks revoke tag untag;
 }
 
 /// The scopes in the table.
@@ -122,18 +127,27 @@ mod scope {
     pub(super) const Manage: Option<ApiScope> = Some(ApiScope::Manage);
 }
 
+/// What a node has besides its app.
+pub(crate) struct OfNode {
+    /// `None` without endpoints.
+    pub(crate) webhooks: Option<Arc<Webhooks>>,
+    pub(crate) figures: Arc<Figures>,
+    /// The default window of a drain.
+    pub(crate) drain_window: Duration,
+}
+
 /// All routes, each below `/api/v1`. `for_all_nodes` remembers the requests of all nodes, if there is Redis.
 pub(crate) fn routes(
     app: App,
     for_all_nodes: Option<Arc<dyn IdempotencyStore>>,
     keys: Arc<SharedKeys>,
     reload: ReloadHandle,
-    webhooks: Option<Arc<Webhooks>>,
-    drain_window: Duration,
+    of_node: OfNode,
     body_bytes_max: usize,
 ) -> Router {
     let requests = RequestStores::new(for_all_nodes);
-    let state = Arc::new(ApiState { app, keys, requests, reload, webhooks, drain_window });
+    let OfNode { webhooks, figures, drain_window } = of_node;
+    let state = Arc::new(ApiState { app, keys, requests, reload, webhooks, figures, drain_window });
     let mut router = Router::new();
     for Route { path, method, endpoint } in table() {
         let handler = async move |State(state): State<Arc<ApiState>>, request: Request| {

@@ -11,6 +11,7 @@ mod api_keys;
 mod auth;
 mod callee;
 mod clients;
+mod console;
 mod emit;
 mod environment;
 mod error;
@@ -38,6 +39,7 @@ mod reload;
 mod reports;
 mod resume;
 mod secret;
+mod shown;
 mod sources;
 mod tls;
 mod toml_file;
@@ -61,6 +63,7 @@ pub(crate) use api_keys::digest_of_hash;
 pub use api_keys::{ApiScope, NamedKey};
 pub use auth::Auth;
 pub use clients::{Clients, ForwardedHeader};
+pub use console::Console;
 pub use emit::{Emit, EmitReports};
 pub use error::{ConfigError, InvalidSetting};
 pub use handlers::{Failure, HandlerBackend, Handlers};
@@ -123,6 +126,8 @@ pub struct Config {
     pub limits: Limits,
     /// The HTTP API for backends.
     pub api: Api,
+    /// The console for operators.
+    pub console: Console,
     /// Accepted tokens.
     pub auth: Auth,
     /// The emit protocol, and the bridge to original emit.gg nodes.
@@ -209,6 +214,7 @@ impl Default for Config {
             clients: Clients::default(),
             limits: Limits::default(),
             api: Api::default(),
+            console: Console::default(),
             auth: Auth::default(),
             emit: Emit::default(),
             koji: Koji::default(),
@@ -270,6 +276,7 @@ impl Config {
         self.log.check()?;
         self.clients.check()?;
         self.api.check()?;
+        self.console.check()?;
         self.api.check_client_ca(self.tls.covers(TlsListener::Api))?;
         self.emit.check(&self.redis)?;
         self.koji.check()?;
@@ -322,6 +329,7 @@ impl Config {
             [
                 (!self.limits.enabled).then(limits),
                 self.api.no_effect(),
+                self.console.no_effect(self.api.is_on()),
                 self.tls.no_effect(),
                 self.internal.no_effect(),
                 self.emit.no_effect(),

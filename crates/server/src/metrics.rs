@@ -26,7 +26,7 @@ mod process;
 /// Upper bounds of handler durations, in seconds. A handler that never waits takes 10 to 100 µs, one that queries a
 /// database milliseconds, and a request of the client times out after 10 s. Three bounds per decade: a quantile, which
 /// Prometheus interpolates between two of them, is at most 2.5 times too high or too low.
-const HANDLER_DURATION: &[f64] = &[
+pub(crate) const HANDLER_DURATION: &[f64] = &[
     10e-6, 25e-6, 50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5,
     1.0, 2.5, 5.0, 10.0,
 ];

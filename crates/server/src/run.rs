@@ -3,6 +3,7 @@
 mod app;
 mod banner;
 mod check;
+mod console;
 mod error;
 mod file_size_signal;
 mod host_check;
@@ -33,16 +34,19 @@ use tokio_util::sync::CancellationToken;
 pub use check::check;
 pub use error::RunError;
 
-use crate::api::SharedKeys;
+use crate::api::{OfNode, SharedKeys};
 use crate::apps::Mode;
 use crate::config::{Config, Loaded, SharedRules, Sources, TlsListener};
+use crate::figures::Figures;
 use crate::health::Leaving;
 use crate::log::LogControl;
+use crate::node_answers::{self, SettingsHash, ThisNode, now_ms};
 use crate::reload_handle::ReloadHandle;
 use crate::tls::ServerTls;
 use crate::version::Version;
 use crate::{api, assets, front, health, metrics};
 use banner::Banner;
+use console::Operators;
 use lifecycle::{Lifecycle, Start};
 use listeners::{Listeners, serve_routes};
 use reload::{Reloader, SharedHosts};
@@ -161,8 +165,8 @@ impl Server {
     ) -> Result<(), RunError> {
         let Backplane { redis, webhooks } = backplane;
         let Process { lifecycle, open_files_max, prometheus, manager } = process;
-        let origin = self.loaded.origin().clone();
-        let Server { sources, loaded: Loaded { config, .. }, mode, log, .. } = self;
+        let (origin, sources_of) = (self.loaded.origin().clone(), self.loaded.sources());
+        let Server { sources, loaded: Loaded { config, .. }, mode, log, version, .. } = self;
         let config = mode.adapt(config);
         let tls = ServerTls::open(&config)?.map(Arc::new);
         let listeners = Listeners::bind(&config)?;
@@ -171,21 +175,33 @@ impl Server {
         let app = webhooks::install(app, &config, webhooks.map(Arc::as_ref), redis);
         let app = install_handlers(mode.install(app), &config.http_handlers()?)?;
         let leaving = Leaving::default();
-        let health = health::routes(app.clone(), prometheus, tls.clone(), leaving.clone());
+        let health = health::routes(app.clone(), prometheus.clone(), tls.clone(), leaving.clone());
+        let figures = Arc::new(Figures::new(app.clone(), prometheus));
+        let settings_hash = SettingsHash::of(&config);
+        let this = ThisNode {
+            version,
+            started_at_ms: now_ms(),
+            settings: settings_hash.clone(),
+            webhooks: webhooks.cloned(),
+        };
+        node_answers::install(&app, this, &figures);
         let keys = Arc::new(SharedKeys::new(&config.api));
         let store = redis.map(Redis::idempotency_store);
         let (reload_handle, api_requests) = ReloadHandle::new();
-        let (window, body_max) = (Duration::from_millis(config.stop.window_ms), config.api.body_bytes_max);
-        let hooks = webhooks.cloned();
-        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, hooks, window, body_max);
+        let drain_window = Duration::from_millis(config.stop.window_ms);
+        let of_node = OfNode { webhooks: webhooks.cloned(), figures: figures.clone(), drain_window };
+        let body_max = config.api.body_bytes_max;
+        let api = api::routes(app.clone(), store, keys.clone(), reload_handle, of_node, body_max);
         let hosts = SharedHosts::new(&config);
+        let routes = Operators { api, internal: health.clone() };
+        let Operators { api, internal } = console::add(routes, &config, &keys, app.hub().bus().node());
         let api = unread_body::discard(host_check::guard(api, &hosts.api));
         let pages = match mode {
             Mode::Serve => front::serve(&config, listeners.clients_address(&config)),
             Mode::Demo => assets::demo().merge(front::demo(&config, listeners.clients_address(&config))),
         };
-        let pages = if listeners.internal.is_none() { pages.merge(health.clone()) } else { pages };
-        let health = host_check::guard(health, &hosts.internal);
+        let pages = if listeners.internal.is_none() { pages.merge(health) } else { pages };
+        let internal = unread_body::discard(host_check::guard(internal, &hosts.internal));
         let app = app.with_http(pages);
         let Requests { stop, reload } = signals.watch()?;
         ready(&Banner::new(mode, &config, redis, &listeners).to_string());
@@ -213,6 +229,8 @@ impl Server {
             sources,
             mode,
             config: config.clone(),
+            sources_of,
+            settings_hash,
             app: app.clone(),
             rules,
             keys,
@@ -229,11 +247,12 @@ impl Server {
             }
         };
         let node = app.hub().bus().node();
-        let served = Served { listeners, tls, health, api };
+        let served = Served { listeners, tls, internal, api };
         let history = app.hub().history().map(|history| history.log.clone());
         let ended = tokio::select! {
             ended = serve_all(served, app, &config, stop) => ended,
             () = keeping_certificates => Ok(()),
+            () = sample(&figures, config.api.is_on()) => Ok(()),
             // The reloader ends with the watch for signals, so never before the server.
             () = reloader.run(reload, api_requests) => std::future::pending().await,
         };
@@ -263,6 +282,14 @@ struct Process {
     manager: Arc<ServiceManager>,
 }
 
+/// Takes samples of the figures for ever. Without the API nobody could see them.
+async fn sample(figures: &Figures, is_on: bool) {
+    match is_on {
+        true => match figures.run().await {},
+        false => std::future::pending().await,
+    }
+}
+
 async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {
     let Some(options) = config.redis()? else { return Ok(None) };
     if config.mesa.enabled && options.mesa.is_none() {
@@ -277,13 +304,13 @@ async fn connect_redis(config: &Config) -> Result<Option<Redis>, RunError> {
 struct Served {
     listeners: Listeners,
     tls: Option<Arc<ServerTls>>,
-    health: Router,
+    internal: Router,
     api: Router,
 }
 
 /// Serves all listeners until `stop` is ready and the clients are closed.
 async fn serve_all(
-    Served { listeners, tls, health, api }: Served,
+    Served { listeners, tls, internal: internal_routes, api }: Served,
     app: App,
     config: &Config,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -320,7 +347,7 @@ async fn serve_all(
     // Health and the API answer until the end, so that a load balancer sees the 503 of `/readyz`.
     tokio::select! {
         ended = serving => ended.map_err(RunError::Serve),
-        () = serve_routes(internal, tls_of(TlsListener::Internal), health, limits) => Ok(()),
+        () = serve_routes(internal, tls_of(TlsListener::Internal), internal_routes, limits) => Ok(()),
         () = serve_routes(api_listener, tls_of(TlsListener::Api), api, limits) => Ok(()),
         () = serve_routes(redirect, None, redirects, limits) => Ok(()),
     }

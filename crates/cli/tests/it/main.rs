@@ -11,6 +11,7 @@ mod check;
 mod clients;
 mod closed_pipes;
 mod command;
+mod console;
 mod demo;
 mod disconnect;
 mod drain;

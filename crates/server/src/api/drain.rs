@@ -1,15 +1,12 @@
-//! `POST /api/v1/drain`: sends the clients of this node to other nodes, or cancels that.
-
-use std::sync::Arc;
-use std::time::Duration;
+//! `POST /api/v1/drain`: sends the clients of a node to other nodes, or cancels that.
 
 use serde::{Deserialize, Serialize};
-use switchboard::{App, DrainStatus};
-use switchboard_hooks::Webhooks;
 use utoipa::ToSchema;
 
 use super::endpoint::Context;
-use super::problem::Problem;
+use super::node_id::parse_node;
+use super::problem::{Problem, query};
+use crate::node_answers::{self, DrainOrder, DrainState};
 
 /// Whether to begin or to cancel.
 #[derive(Deserialize, ToSchema)]
@@ -22,6 +19,9 @@ pub(super) struct Drain {
     /// way keeps its own.
     #[schema(maximum = 86_400_000)]
     window_ms: Option<u64>,
+    /// The node to drain. Default: the one that answers.
+    #[schema(example = "0badcafe")]
+    node: Option<String>,
 }
 
 /// The state of the drain.
@@ -38,7 +38,7 @@ pub(super) struct DrainResult {
 /// The longest window: one day.
 const WINDOW_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// Drains this node: it refuses new clients, `/readyz` answers 503, and its clients go to other nodes, spread over a window.
+/// Drains a node: it refuses new clients, `/readyz` answers 503, and its clients go to other nodes, spread over a window.
 /// Clients that understand it move by themselves without losing their connection; all others, and those that have not
 /// gone, are closed with 1012. The process goes on until it is stopped. Repeat the call to see how many are left. Needs a
 /// key that is valid for all projects.
@@ -54,24 +54,16 @@ pub(super) async fn endpoint(context: Context, drain: Drain) -> Result<DrainResu
         Some(ms) if ms > WINDOW_MS_MAX => {
             return Err(Problem::invalid_field("window_ms", format!("expected at most {WINDOW_MS_MAX}")));
         }
-        Some(ms) => Duration::from_millis(ms),
-        None => state.drain_window,
+        Some(ms) => ms,
+        None => state.drain_window.as_millis() as u64,
     };
-    let is_new = !drain.cancel && !state.app.is_draining();
-    let status = if drain.cancel { state.app.cancel_drain() } else { state.app.drain(window) };
-    if is_new && let Some(webhooks) = &state.webhooks {
-        report_end(state.app.clone(), webhooks.clone());
-    }
-    let DrainStatus { is_draining, connections, moving, .. } = status;
-    Ok(DrainResult { draining: is_draining, connections, moving })
-}
-
-/// Reports to webhooks that the clients have gone, unless the drain is cancelled.
-#[expect(clippy::disallowed_methods, reason = "it ends with the drain, and there is one drain at a time")]
-fn report_end(app: App, webhooks: Arc<Webhooks>) {
-    tokio::spawn(async move {
-        if app.drained().await {
-            webhooks.report_drained(app.hub().bus().node());
-        }
-    });
+    let order = DrainOrder { cancel: drain.cancel, window_ms: window };
+    let node = drain.node.as_deref().map(parse_node).transpose()?;
+    let answer = match node.filter(|node| *node != state.app.hub().bus().node()) {
+        Some(node) => node_answers::drain_node(&state.app, order, node).await.map_err(query)?,
+        None => Some(node_answers::drain(&state.app, state.webhooks.as_ref(), order)),
+    };
+    let no_node = || Problem::invalid_field("node", "there is no such node, or it does not answer");
+    let DrainState { draining, connections, moving } = answer.ok_or_else(no_node)?;
+    Ok(DrainResult { draining, connections, moving })
 }

@@ -45,9 +45,44 @@ impl SharedKeys {
         self.current().admit(headers)
     }
 
+    /// Finds the key with a secret, and counts a request at its rate. Returns also the digest of the secret.
+    pub(crate) fn sign_in(&self, secret: &[u8]) -> Result<(Digest, AdmittedKey), Problem> {
+        let digest = sha256(secret);
+        Ok((digest, self.admit_digest(&digest)?))
+    }
+
+    /// Finds the key whose secret has a digest, and counts a request at its rate.
+    pub(crate) fn admit_digest(&self, digest: &Digest) -> Result<AdmittedKey, Problem> {
+        self.current().admit_digest(digest).map(AdmittedKey)
+    }
+
     /// All keys, in the order of the settings.
     pub(super) fn list(&self) -> Vec<Arc<Key>> {
         self.current().keys.iter().map(|(_, key)| key.clone()).collect()
+    }
+}
+
+/// The key that a request may use because of the session that it shows, in the extensions of the request.
+#[derive(Clone)]
+pub(crate) struct AdmittedKey(pub(super) Arc<Key>);
+
+impl AdmittedKey {
+    /// The name in the settings.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn has(&self, scope: ApiScope) -> bool {
+        self.0.scopes.contains(&scope)
+    }
+
+    pub(crate) fn scopes(&self) -> Vec<&'static str> {
+        self.0.scopes.iter().map(|scope| scope.as_str()).collect()
+    }
+
+    /// The projects that the key is valid for; `None` for all.
+    pub(crate) fn projects(&self) -> Option<Vec<String>> {
+        self.0.projects.as_ref().map(|projects| projects.iter().map(ToString::to_string).collect())
     }
 }
 
@@ -155,7 +190,11 @@ impl Keys {
 
     fn admit(&self, headers: &HeaderMap) -> Result<Arc<Key>, Problem> {
         let presented = headers.get(header::AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-        let key = self.find(presented.ok_or_else(Problem::no_key)?).ok_or_else(Problem::no_key)?;
+        self.admit_digest(&sha256(presented.ok_or_else(Problem::no_key)?))
+    }
+
+    fn admit_digest(&self, presented: &Digest) -> Result<Arc<Key>, Problem> {
+        let key = self.find(presented).ok_or_else(Problem::no_key)?;
         let now = now_ms();
         if key.expires_at_ms.is_some_and(|end| end <= now) {
             return Err(Problem::expired());
@@ -169,11 +208,10 @@ impl Keys {
     }
 
     /// Compares digests, each in constant time, and always all of them.
-    fn find(&self, presented: &[u8]) -> Option<&Arc<Key>> {
-        let presented = sha256(presented);
+    fn find(&self, presented: &Digest) -> Option<&Arc<Key>> {
         let mut found = None;
         for (digest, key) in self.secrets() {
-            if bool::from(digest.ct_eq(&presented)) {
+            if bool::from(digest.ct_eq(presented)) {
                 found = Some(key);
             }
         }

@@ -61,7 +61,7 @@ kinds! {
 
 /// Why a request was not performed, in the form of RFC 9457.
 #[derive(Debug, Clone)]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     kind: &'static Kind,
     detail: String,
     field: Option<String>,
@@ -114,7 +114,7 @@ impl Problem {
     }
 
     /// An invalid request as a whole.
-    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Problem::new(&INVALID, detail)
     }
 
@@ -133,11 +133,18 @@ impl Problem {
         Problem::new(&UNAUTHORIZED, detail)
     }
 
+    pub(crate) fn no_session() -> Self {
+        Problem::new(
+            &UNAUTHORIZED,
+            "the console has no session for this browser: sign in with a key of the API",
+        )
+    }
+
     pub(super) fn expired() -> Self {
         Problem::new(&EXPIRED, "this key has expired")
     }
 
-    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
         Problem::new(&FORBIDDEN, detail)
     }
 
@@ -190,11 +197,11 @@ impl Problem {
     }
 
     /// The constant for programs.
-    pub(super) fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> &'static str {
         self.kind.code
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.kind.status
     }
 }

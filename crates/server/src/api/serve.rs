@@ -14,7 +14,7 @@ use super::audit;
 use super::endpoint::{Context, Endpoint, Output};
 use super::idempotency::{Attempt, digest};
 use super::input::Input;
-use super::key::Key;
+use super::key::{AdmittedKey, Key};
 use super::problem::Problem;
 use super::state::ApiState;
 
@@ -40,7 +40,10 @@ async fn respond(
     endpoint: &'static Endpoint,
     request: Request,
 ) -> Result<Response, Problem> {
-    let key = state.keys.admit(request.headers())?;
+    let key = match request.extensions().get::<AdmittedKey>() {
+        Some(AdmittedKey(key)) => key.clone(),
+        None => state.keys.admit(request.headers())?,
+    };
     key.check_scope(endpoint.scope)?;
     let changes_something = !request.method().is_safe();
     let name = if changes_something { request_name(&key, request.headers())? } else { None };

@@ -159,7 +159,10 @@ mod tests {
             (&[key, "api.named_keys.a.scopes=[\"write\"]"], "api.named_keys.a.scopes"),
             (&[key, scopes, "api.named_keys.a.projects=[\"\"]"], "api.named_keys.a.projects"),
             (&[key, scopes, "api.named_keys.a.projects=[]"], "api.named_keys.a.projects"),
-            (&[key, scopes, "api.named_keys.a.expires_at=tomorrow"], "api.named_keys.a.expires_at is `tomorrow`"),
+            (
+                &[key, scopes, "api.named_keys.a.expires_at=tomorrow"],
+                "api.named_keys.a.expires_at is `tomorrow`",
+            ),
             (&[key, scopes, "api.named_keys.a.name=x"], "api.named_keys.a.name"),
             (
                 &[

@@ -70,7 +70,7 @@ fn differing_keys(one: &Table, other: &Table) -> Vec<String> {
 }
 
 /// The values of all settings by their keys.
-fn flatten<'a>(section: &str, table: &'a Table, values: &mut BTreeMap<String, &'a Value>) {
+pub(super) fn flatten<'a>(section: &str, table: &'a Table, values: &mut BTreeMap<String, &'a Value>) {
     for (name, value) in table {
         let key = if section.is_empty() { name.clone() } else { format!("{section}.{name}") };
         match value {

@@ -13,7 +13,7 @@ use super::flag::Flag;
 use super::process::LogFormat;
 use super::read::Reader;
 use super::toml_file;
-use super::tree::{Content, Node, Source, Table, find, merge, remove};
+use super::tree::{Content, Node, Source, Table, find, merge, remove, source_of};
 
 /// Most invalid settings that an error names.
 const ERRORS_MAX: usize = 20;
@@ -121,6 +121,11 @@ impl Merged {
     /// Returns true if a source sets the key.
     pub(super) fn sets(&self, key: &str) -> bool {
         find(&self.table, key).is_some()
+    }
+
+    /// The source of a key, if one sets it.
+    pub(super) fn source(&self, key: &str) -> Option<String> {
+        self.sets(key).then(|| source_of(&self.table, key)).flatten().map(ToString::to_string)
     }
 
     /// The keys that a source sets, below a section or equal to `key`.

@@ -151,6 +151,9 @@ impl<'a> Banner<'a> {
         if let Some(api) = self.api {
             let http = self.http(TlsListener::Api);
             writeln!(f, "  api      {http}://{api}/api/v1/  open to backends with a key")?;
+            if config.console.enabled {
+                writeln!(f, "  console  {http}://{api}/console/  open to operators with a key")?;
+            }
         }
         writeln!(f, "  tokens   {}", describe_tokens(&config.auth))?;
         if let Some(redis) = redis {

@@ -3,6 +3,7 @@
 //! Settings that cannot be applied to a running server keep their values, and the log and the answer name them. If the
 //! new settings are invalid, all settings keep their values.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metrics::counter;
@@ -15,7 +16,10 @@ use crate::api::SharedKeys;
 use crate::apps::Mode;
 use crate::config::{Config, ConfigError, Loaded, SharedRules, Sources};
 use crate::log::LogControl;
-use crate::reload_handle::{ReloadOutcome, ReloadRequests, Reloaded};
+use crate::node_answers::SettingsHash;
+use crate::reload_handle::{
+    ReloadOutcome, ReloadRequests, Reloaded, SettingsRequest, SettingsView, ShownSetting,
+};
 use crate::tls::{ServerTls, TlsError};
 
 use super::host_check::Hosts;
@@ -27,6 +31,9 @@ pub(super) struct Reloader {
     pub(super) mode: Mode,
     /// The settings in effect.
     pub(super) config: Config,
+    /// The source of each setting that is set.
+    pub(super) sources_of: BTreeMap<String, String>,
+    pub(super) settings_hash: SettingsHash,
     pub(super) app: App,
     pub(super) rules: SharedRules,
     pub(super) keys: Arc<SharedKeys>,
@@ -73,21 +80,35 @@ impl Reloader {
                     Some(()) => drop(self.reload_and_report()),
                     None => return,
                 },
-                // A handle lives as long as the routes of the API.
-                Some(answer) = requests.recv() => {
-                    // Fails if the client has disconnected.
-                    let _ = answer.send(self.reload_and_report());
-                }
+                // A handle lives as long as the routes of the API. An answer fails if the client has disconnected.
+                Some(request) = requests.recv() => match request {
+                    SettingsRequest::Reload(answer) => drop(answer.send(self.reload_and_report())),
+                    SettingsRequest::Show(answer) => drop(answer.send(self.show())),
+                },
             }
         }
+    }
+
+    /// The settings in effect, and what a reload would change.
+    fn show(&self) -> SettingsView {
+        let settings = self.config.shown().into_iter().map(|(key, value)| ShownSetting {
+            source: self.sources_of.get(&key).cloned(),
+            key,
+            value,
+        });
+        let reload = self.load().map(|loaded| {
+            let loaded = self.mode.adapt(loaded.config);
+            let next = self.config.reloaded(&loaded);
+            Reloaded { applied: self.config.differences(&next), needs_restart: next.differences(&loaded) }
+        });
+        SettingsView { settings: settings.collect(), reload: reload.map_err(|error| in_one_line(&error)) }
     }
 
     /// Reloads the settings, and logs and counts the outcome.
     fn reload_and_report(&mut self) -> ReloadOutcome {
         self.notifier.reloading();
         let reloaded = self.reload().map_err(|error| {
-            // The hints of these errors stand on lines of their own.
-            let error = with_causes(&error).replace("\n\n", "; ").replace('\n', "; ");
+            let error = in_one_line(&error);
             limited!(
                 ERROR,
                 error = printable(&error),
@@ -101,7 +122,7 @@ impl Reloader {
         reloaded
     }
 
-    fn reload(&mut self) -> Result<Reloaded, ReloadError> {
+    fn load(&self) -> Result<Loaded, ReloadError> {
         if !self.sources.can_be_read_again() {
             return Err(ReloadError::Pipe);
         }
@@ -109,6 +130,12 @@ impl Reloader {
         if self.mode == Mode::Serve {
             loaded.check_access()?;
         }
+        Ok(loaded)
+    }
+
+    fn reload(&mut self) -> Result<Reloaded, ReloadError> {
+        let loaded = self.load()?;
+        let sources_of = loaded.sources();
         let Loaded { config: loaded, warnings, .. } = loaded;
         let loaded = self.mode.adapt(loaded);
         for warning in &warnings {
@@ -121,7 +148,8 @@ impl Reloader {
         if !waiting.is_empty() {
             limited!(WARN, settings = waiting.join(", "), "changed settings take effect at the next start");
         }
-        self.config = next;
+        self.settings_hash.set(&next);
+        (self.config, self.sources_of) = (next, sources_of);
         Ok(Reloaded { applied: changed, needs_restart: waiting })
     }
 
@@ -154,4 +182,9 @@ impl Reloader {
         self.hosts.internal.set(&next.internal.hosts);
         Ok(())
     }
+}
+
+/// An error with its causes. The hints of the errors of settings stand on lines of their own.
+fn in_one_line(error: &ReloadError) -> String {
+    with_causes(error).replace("\n\n", "; ").replace('\n', "; ")
 }

@@ -14,6 +14,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../../src/config/api.rs"),
     include_str!("../../../src/config/auth.rs"),
     include_str!("../../../src/config/clients.rs"),
+    include_str!("../../../src/config/console.rs"),
     include_str!("../../../src/config/emit.rs"),
     include_str!("../../../src/config/history.rs"),
     include_str!("../../../src/config/overflow.rs"),
