@@ -50,7 +50,7 @@ pub(crate) fn receive(
         }
         Incoming::SetUserInfo(info) if info.as_bytes().len() > client.rules.user_info_bytes_max => {
             let error = format!("a user info has at most {} bytes", client.rules.user_info_bytes_max);
-            refuse(socket, "SET_USER_INFO", "info_too_long", error);
+            refused_event("info_too_long", socket, "SET_USER_INFO", error);
         }
         Incoming::SetUserInfo(info) => {
             if let Err(exceeded) = check_operation(node, session, RatedOperation::UserInfo) {
@@ -61,7 +61,7 @@ pub(crate) fn receive(
             if let Err(forbidden) = check(node, session, Operation::UserInfo, shard) {
                 notify_forbidden(node, session, "SET_USER_INFO", &forbidden);
             } else if let Err(error) = set_user_info(node, client, session, &info) {
-                refuse(socket, "SET_USER_INFO", "shard_info_full", error.to_string());
+                refused_event("shard_info_full", socket, "SET_USER_INFO", error.to_string());
             }
         }
         Incoming::GetClients => {
@@ -94,11 +94,13 @@ fn receive_event(
     recipients: Option<Vec<Name>>,
 ) -> Option<Request> {
     if !client.rules.allows(&name) {
-        refuse(socket, &name, "not_allowed", "the project does not allow this event".to_owned());
+        let error = "the project does not allow this event".to_owned();
+        refused_event("not_allowed", socket, &name, error);
         return None;
     }
     if client.rules.emit_needs_identity && socket.user().is_none() {
-        refuse(socket, &name, "no_identity", "the project allows events after a login only".to_owned());
+        let error = "the project allows events after a login only".to_owned();
+        refused_event("no_identity", socket, &name, error);
         return None;
     }
     let audience = match recipients {
@@ -114,7 +116,7 @@ fn receive_event(
 }
 
 /// Counts an event that the project's rules refuse, and notifies the client, if it understands that.
-fn refuse(socket: &Socket, event: &str, code: &'static str, error: String) {
+fn refused_event(code: &'static str, socket: &Socket, event: &str, error: String) {
     socket.node().meters().of(Protocol::Koji).count_refused_event(code);
     notify_refused(socket.node(), socket.session(), &RefusedEvent::new(event, code, error));
 }
