@@ -81,7 +81,7 @@ async fn handle(backend: Arc<Backend>, request: Request, next: Next) -> Response
         return NoReply.into_response();
     }
     match (error, reply) {
-        (Some(error), _) => error.into_reply().into_response(),
+        (Some(error), _) => error.into_error().into_response(),
         (None, _) if passes_on => continue_with(next, request, turn).await,
         (None, Some(reply)) => reply.into_response(),
         (None, None) => ().into_response(),

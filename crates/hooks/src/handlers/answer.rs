@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::json;
 use switchboard::access::{Admitted, ConnectRefusal, Rights};
-use switchboard::{Identity, Payload, RoomName, UserId};
+use switchboard::{Identity, Payload, ReplyError, RoomName, UserId};
 use switchboard_log::{limited, printable};
 
 use super::call::Call;
@@ -98,7 +98,15 @@ impl Answer {
 }
 
 impl AnswerError {
-    /// The error as a client receives it.
+    /// The error as a client receives it, if it has not requested a reply too.
+    pub(super) fn into_error(self) -> ReplyError {
+        match self.code {
+            Some(code) => ReplyError::new(code, self.message),
+            None => ReplyError::new(DEFAULT_CODE, self.message),
+        }
+    }
+
+    /// The error as the reply to a request.
     pub(super) fn into_reply(self) -> Payload {
         let code = self.code.as_deref().unwrap_or(DEFAULT_CODE);
         Payload::of(&json!({ "error": self.message, "code": code })).expect("texts are JSON")

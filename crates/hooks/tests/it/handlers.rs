@@ -53,6 +53,38 @@ fn answer(value: Value) -> Action {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_the_backend_is_announced_for_an_event_without_a_reply() {
+    let backend = Backend::start(|received| match question(received)["data"].as_str() {
+        Some("code") => answer(json!({ "error": { "code": "game_full", "message": "no seat is free" } })),
+        Some("fail") => Action::Answer(500, "", String::new()),
+        _ => answer(json!({ "error": { "message": "no" } })),
+    })
+    .await;
+    let server = serve(options(&backend, &["/sit"])).await;
+    let mut original = server.peer().await;
+    let mut ours = Peer::connect(&server.url("/?sb=1")).await;
+    for (data, error, code) in [
+        ("code", "no seat is free", json!("game_full")),
+        ("plain", "no", Value::Null),
+        ("fail", "", json!("unavailable")),
+    ] {
+        original.emit("/sit", json!(data)).await;
+        let reply = ours.request("/sit", json!(data)).await;
+        ours.emit("/sit", json!(data)).await;
+        let (event, notice) = ours.next_event().await;
+        assert_eq!((&*event, &notice["event"]), ("@refused", &json!("/sit")));
+        assert_eq!((&notice["error"], &notice["code"]), (&reply["error"], &reply["code"]));
+        assert!(error.is_empty() || notice["error"] == error, "{notice}");
+        assert!(code.is_null() || notice["code"] == code, "{notice}");
+    }
+    assert_eq!(
+        original.request("/own", json!({})).await,
+        "the server's own handler",
+        "and nothing before it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_event_goes_to_the_backend_with_its_client_and_the_reply_comes_back() {
     let backend =
         Backend::start(|received| answer(json!({ "reply": { "echo": question(received)["data"] } }))).await;

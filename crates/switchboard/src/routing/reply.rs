@@ -1,5 +1,6 @@
 //! Responses: the types that a handler can return, and their conversion to a reply.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -166,7 +167,7 @@ pub struct NoReply;
 /// # }
 /// ```
 pub struct ReplyError {
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
     /// Time until a repetition may succeed.
@@ -181,8 +182,8 @@ impl ReplyError {
     /// let refusal = ReplyError::new("game_full", "the game is full");
     /// assert_eq!((refusal.code(), refusal.message()), ("game_full", "the game is full"));
     /// ```
-    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        ReplyError { code, message: message.into(), cause: None, retry_after_ms: None }
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        ReplyError { code: code.into(), message: message.into(), cause: None, retry_after_ms: None }
     }
 
     /// An error with the code `rate_limited`, and `retry_after_ms` beside it: the client does this too often.
@@ -231,7 +232,7 @@ impl ReplyError {
     /// assert_eq!(ReplyError::unauthorized().code(), "unauthorized");
     /// ```
     pub fn code(&self) -> &str {
-        self.code
+        &self.code
     }
 
     /// The message that the client receives.
@@ -285,7 +286,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for ReplyError {
         match client_error_code(&error) {
             Some(code) => ReplyError::new(code, error.to_string()),
             None => ReplyError {
-                code: "internal",
+                code: Cow::Borrowed("internal"),
                 message: "internal error".into(),
                 cause: Some(Box::new(error)),
                 retry_after_ms: None,

@@ -106,6 +106,10 @@ describe.each([
     for (const data of [{}, null, [], 7, { text: 7 }, { text: null }, "text"]) {
       await expect(ann.request("/chat/say", data)).rejects.toMatchObject({ code: "refused", serverCode: "bad_data" });
     }
+    const refusals = new ReceiveQueue<unknown>();
+    ann.on("@refused", refusals.put);
+    ann.emit("/chat/say", {});
+    expect(await refusals.next()).toMatchObject({ event: "/chat/say", code: "bad_data" });
     await expect(ann.request("/chat/shout")).rejects.toMatchObject({ serverCode: "unknown" });
     expect(await bob.request("/chat/recent")).toEqual([{ from: "ann", text: "hello" }]);
     const history = await bob.history("#chat");
