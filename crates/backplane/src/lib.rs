@@ -23,6 +23,7 @@ mod report_sink;
 mod revocations;
 mod room_rules;
 mod seats;
+mod sessions;
 mod store;
 
 pub use backplane::Backplane;
@@ -47,4 +48,5 @@ pub use report_sink::{
 pub use revocations::{REVOKED_UNTIL_MS_MAX, Revocation, RevocationStore, RevokedTokens};
 pub use room_rules::{HistoryRule, HistoryRules, OverflowRules, RoomPatternError, RoomRule, RoomRules};
 pub use seats::{SeatRequest, Seated, Shard};
+pub use sessions::{KeepSessions, LocalSessions, StoredSession, TakenEntries};
 pub use store::{NodeLease, Page, Store};

@@ -42,6 +42,11 @@ pub enum ClientAction {
         /// The close code; 1006 if the connection was cut or its node has crashed.
         code: u16,
     },
+    /// Its session, whose node was killed, goes on as this socket.
+    Resumed {
+        /// The socket of the session on its node. No disconnect of it is reported.
+        previous: SocketId,
+    },
     /// It joined a room.
     Joined(RoomName),
     /// It left a room, also because it disconnected.
@@ -76,6 +81,7 @@ impl ClientAction {
             ClientAction::Connected
             | ClientAction::Authenticated
             | ClientAction::Disconnected { .. }
+            | ClientAction::Resumed { .. }
             | ClientAction::Drained => 0,
         }
     }

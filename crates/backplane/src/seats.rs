@@ -16,6 +16,9 @@ pub struct SeatRequest {
     pub overflow: bool,
     /// The most seats over all shards of the project.
     pub project_max: Option<usize>,
+    /// A socket whose client continues as this one: its seat passes to this socket, on the same shard and within no bound, if
+    /// it has one. Only together with a description.
+    pub previous: Option<SocketId>,
     /// The socket's description for other nodes, as in [`describe`](crate::Store::describe). With it, taking
     /// the seat also records presence: the socket counts as a member of
     /// [`Target::Everyone`](switchboard_event::Target::Everyone) and of the shard's room at once. The caller

@@ -12,6 +12,7 @@ use switchboard_event::{NodeId, ProjectId, RoomName, ShardName, SocketId, Target
 use crate::future::{BackplaneFuture, BoxFuture, reply};
 use crate::local_members::LocalMembers;
 use crate::seats::{SeatRequest, Seated, Shard};
+use crate::sessions::{KeepSessions, LocalSessions, StoredSession, TakenEntries};
 
 /// A part of a long list in ascending order.
 #[derive(Debug, Clone)]
@@ -123,6 +124,40 @@ pub trait Store: Send + Sync + 'static {
         _shard: &'a ShardName,
     ) -> BackplaneFuture<'a, Vec<(SocketId, Bytes)>> {
         reply(Vec::new())
+    }
+
+    /// Called once if sessions outlive their connections: when this node has died, another node keeps those for which
+    /// `sessions` has a record.
+    fn keep_sessions(&self, _sessions: Weak<dyn LocalSessions>, _bounds: KeepSessions) {}
+
+    /// The record of a session of this node is new, or has changed. Queues and returns; the record is read when it is
+    /// written.
+    fn record_changed(&self, _project: &ProjectId, _socket: SocketId) {}
+
+    /// The state of a session of another node.
+    fn session<'a>(&'a self, _: &'a ProjectId, _socket: SocketId) -> BackplaneFuture<'a, StoredSession> {
+        // A store that does not know lets the node answer.
+        reply(StoredSession::Held { is_reachable: true })
+    }
+
+    /// Takes a session of a dead node, if its record still is `record`. Of several callers, on any nodes, one gets its
+    /// places; the others get `None`. The places remain until [`forget_session`](Self::forget_session).
+    fn take_session<'a>(
+        &'a self,
+        _: &'a ProjectId,
+        _socket: SocketId,
+        _record: &'a [u8],
+    ) -> BackplaneFuture<'a, Option<TakenEntries>> {
+        reply(None)
+    }
+
+    /// Removes the places of a session that was taken, after all earlier changes of this node. Queues and returns.
+    fn forget_session(&self, _: &ProjectId, _socket: SocketId) {}
+
+    /// Completes when the node of a session has no lease any more and its sessions can be taken, or after a while. The lease
+    /// of a node that receives no publications is ended early.
+    fn node_ended<'a>(&'a self, _: &'a ProjectId, _: SocketId) -> BoxFuture<'a, ()> {
+        Box::pin(ready(()))
     }
 
     /// Resolves once all changes of this node so far are visible to other nodes; at once while the store is

@@ -58,8 +58,15 @@ async fn seats(url: &str, count: usize) -> Done<f64> {
     for number in 0..count {
         let socket = SocketId::on(redis.bus().node());
         let (shard, description) = (None, None);
-        let request =
-            SeatRequest { socket, shard, capacity: 100, overflow: false, project_max: None, description };
+        let request = SeatRequest {
+            socket,
+            shard,
+            capacity: 100,
+            overflow: false,
+            project_max: None,
+            previous: None,
+            description,
+        };
         let Seated::In(shard) = store.take_seat(&project, request).await? else {
             return Err("the project has no bound".into());
         };

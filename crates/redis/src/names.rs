@@ -11,6 +11,13 @@
 //! | `switchboard:{default}:rooms` | sorted set | rooms with a socket |
 //! | `switchboard:{default}:lease:<lease>` | set | targets in which the lease has sockets; `$` if it has seats; `.` while it may write |
 //! | `switchboard:{default}:dead:<lease>` | string, for the length of a lease | the lease was swept and may not write again |
+//! | `switchboard:{default}:sessions:<lease>` | hash | socket to the record with which its session is resumed |
+//! | `switchboard:{default}:sweep:<lease>` | hash | target to the last entry that a sweep has seen; the empty field while it keeps sessions |
+//! | `switchboard:{default}:kept` | hash | socket of a dead node to the record of its session; `-` if it was taken, `+` if it has ended |
+//! | `switchboard:{default}:kept:ends` | sorted set | these sockets, by the time at which their entries are removed |
+//! | `switchboard:{default}:kept:of:<32 hexadecimal digits>` | set | targets of such a socket; `$` and a shard for its seat |
+//! | `switchboard:{default}:kept:lock` | string, for 10 s | lock: a node ends kept sessions |
+//! | `switchboard:{*}:kept` | set | projects that may have kept sessions |
 //! | `switchboard:{default}:mirror:<lease>` | hash | kind of original server to the place of its copies of the lease's entries |
 //! | `switchboard:{default}:connected` | hash | user to the number of its sockets that are copied for original Mesa servers |
 //! | `switchboard:{default}:seats` and `:seats:…` | see below | the seats of the shards |
@@ -69,6 +76,11 @@ impl Names {
     /// Held by the node that reports the clients of an expired lease.
     pub(crate) fn swept(&self, lease: &str) -> String {
         format!("{}:{{*}}:swept:{lease}", self.prefix)
+    }
+
+    /// The projects with sessions of dead nodes.
+    pub(crate) fn projects_with_kept(&self) -> String {
+        format!("{}:{{*}}:kept", self.prefix)
     }
 
     pub(crate) fn projects(&self, lease: &str) -> String {
@@ -165,6 +177,35 @@ impl ProjectNames {
 
     pub(crate) fn index(&self, lease: &str) -> String {
         format!("{}:lease:{lease}", self.base)
+    }
+
+    /// The records of a lease's sessions.
+    pub(crate) fn sessions(&self, lease: &str) -> String {
+        format!("{}:sessions:{lease}", self.base)
+    }
+
+    /// Where the sweep of a lease continues.
+    pub(crate) fn sweep_cursors(&self, lease: &str) -> String {
+        format!("{}:sweep:{lease}", self.base)
+    }
+
+    /// The kept sessions, and their ends.
+    pub(crate) fn kept(&self) -> [String; 2] {
+        ["", ":ends"].map(|part| format!("{}:kept{part}", self.base))
+    }
+
+    pub(crate) fn kept_lock(&self) -> String {
+        format!("{}:kept:lock", self.base)
+    }
+
+    /// The targets of a kept session.
+    pub(crate) fn kept_targets(&self, socket: SocketId) -> String {
+        let mut text = format!("{}:kept:of:", self.base);
+        socket
+            .as_bytes()
+            .iter()
+            .for_each(|byte| write!(text, "{byte:02x}").expect("writing to a String cannot fail"));
+        text
     }
 
     pub(crate) fn mirror(&self, lease: &str) -> String {
@@ -294,7 +335,8 @@ mod tests {
     fn names_without_a_project_share_a_slot_that_no_project_has() {
         let names = Names::new("s");
         let all = [names.nodes(), names.projects("l"), names.inboxes(), names.inboxes_expiry_lock()];
-        for name in all.into_iter().chain([names.inboxes_limits()]).chain(names.revocations()) {
+        let all = all.into_iter().chain([names.projects_with_kept()]);
+        for name in all.chain([names.inboxes_limits()]).chain(names.revocations()) {
             assert!(name.starts_with("s:{*}:"), "{name}");
         }
         assert_eq!(names.inboxes_limits(), "s:{*}:inboxes:limits");

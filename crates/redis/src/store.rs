@@ -5,12 +5,16 @@
 
 mod calls;
 mod changes;
+mod elsewhere;
+mod kept;
 mod lease;
 mod mirror;
+mod node_watch;
 mod occupancy;
 mod scripts;
 mod seats;
 mod shared;
+mod unreachable;
 mod writer;
 
 use std::collections::BTreeSet;
@@ -20,10 +24,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use redis::{Cmd, FromRedisValue, cmd};
 use switchboard_backplane::{
-    BackplaneFuture, BoxFuture, LocalMembers, NodeLease, Page, SeatRequest, Seated, Shard, Store,
+    BackplaneFuture, BoxFuture, KeepSessions, LocalMembers, LocalSessions, NodeLease, Page, SeatRequest,
+    Seated, Shard, Store, StoredSession, TakenEntries,
 };
 use switchboard_event::{ProjectId, RoomName, ShardName, SocketId, Target, UserId};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use crate::connection::{Connected, RedisConnection};
@@ -40,6 +45,7 @@ pub use occupancy::RedisOccupancy;
 use seats::LocalSeats;
 use shared::{StoreShared, StoreState};
 use switchboard_log::printable_error;
+use unreachable::UnreachableNodes;
 use writer::StoreWriter;
 
 /// Keeps presence and seats in Redis. Made by [`Redis::connect`](crate::Redis::connect).
@@ -75,6 +81,9 @@ impl RedisStore {
                 connection: connected.as_ref().map(|connected| connected.connection.clone()),
                 ..StoreState::default()
             }),
+            sessions: OnceLock::new(),
+            lease_expired: Notify::new(),
+            unreachable: UnreachableNodes::default(),
             context: context.clone(),
         });
         context.supervise(StoreWriter::new(shared.clone(), lease), connected);
@@ -153,31 +162,6 @@ impl RedisStore {
         Ok(list)
     }
 
-    /// The mirror, if original servers may have sockets in the project.
-    fn mirror(&self, project: &ProjectId) -> Option<&dyn PresenceMirror> {
-        self.shared.mirror.as_deref().filter(|mirror| mirror.has_sockets(project))
-    }
-
-    /// The sockets of original servers in a target.
-    async fn sockets_elsewhere(
-        &self,
-        project: &ProjectId,
-        target: &Target,
-    ) -> Result<BTreeSet<SocketId>, RequestError> {
-        let Some(mirror) = self.mirror(project) else { return Ok(BTreeSet::new()) };
-        let (mut connection, names) =
-            (self.settled_connection().await?, self.shared.context.names.project(project));
-        Ok(mirror.sockets(&mut connection, &names, target).await?)
-    }
-
-    /// The users that are online on original servers only.
-    async fn users_elsewhere(&self, project: &ProjectId) -> Result<BTreeSet<UserId>, RequestError> {
-        let Some(mirror) = self.mirror(project) else { return Ok(BTreeSet::new()) };
-        let (mut connection, names) =
-            (self.settled_connection().await?, self.shared.context.names.project(project));
-        Ok(mirror.users(&mut connection, &names).await?)
-    }
-
     /// Writes the queued changes and releases the lease; see [`Redis::leave`](crate::Redis::leave).
     pub(crate) async fn leave(&self) {
         let left = timeout(REPLY_TIMEOUT, async {
@@ -185,7 +169,7 @@ impl RedisStore {
             let lease = self.shared.state.borrow().lease.clone();
             // Stops the writer, which would claim another lease.
             self.shared.context.stop.cancel();
-            Ok::<_, RequestError>(self.shared.leases.sweep(&mut connection, &lease).await?)
+            Ok::<_, RequestError>(self.shared.leases.sweep(&mut connection, &lease, None).await?)
         });
         match left.await {
             Ok(Ok(())) => {}
@@ -355,6 +339,42 @@ impl Store for RedisStore {
             };
             Ok(all.into_iter().filter_map(of_other_nodes).collect())
         })
+    }
+
+    fn keep_sessions(&self, sessions: Weak<dyn LocalSessions>, bounds: KeepSessions) {
+        let _ = self.shared.sessions.set((sessions, bounds));
+    }
+
+    fn record_changed(&self, project: &ProjectId, socket: SocketId) {
+        self.push(project, Change::Record(socket));
+    }
+
+    fn session<'a>(&'a self, project: &'a ProjectId, socket: SocketId) -> BackplaneFuture<'a, StoredSession> {
+        Box::pin(async move {
+            let session = self.shared.leases.session(&self.connection()?, project, socket).await;
+            Ok(session.map_err(RequestError::from)?)
+        })
+    }
+
+    fn take_session<'a>(
+        &'a self,
+        project: &'a ProjectId,
+        socket: SocketId,
+        record: &'a [u8],
+    ) -> BackplaneFuture<'a, Option<TakenEntries>> {
+        Box::pin(async move {
+            let mut connection = self.connection()?;
+            let taken = self.shared.leases.take_kept(&mut connection, project, socket, record).await;
+            Ok(taken.map_err(RequestError::from)?)
+        })
+    }
+
+    fn forget_session(&self, project: &ProjectId, socket: SocketId) {
+        self.push(project, Change::ForgetSession(socket));
+    }
+
+    fn node_ended<'a>(&'a self, project: &'a ProjectId, socket: SocketId) -> BoxFuture<'a, ()> {
+        Box::pin(self.shared.node_ended(project, socket))
     }
 
     fn settled(&self) -> BoxFuture<'_, ()> {

@@ -24,7 +24,7 @@ use crate::node::type_map::TypeMap;
 use crate::node::verifier::CurrentVerifier;
 use crate::node::{Node, Settings, Wiring};
 use crate::protocols::{
-    ENCODERS, add_extensions, notify_extension, notify_refused, on_hub_event, on_rights_changed,
+    ENCODERS, add_extensions, notify_extension, notify_refused, on_hub_event, on_rights_changed, seat,
 };
 use crate::routing::handler::Handler;
 use crate::routing::middleware::Middleware;
@@ -55,6 +55,7 @@ impl App {
             on_rights_changed,
             notify_extension,
             notify_refused,
+            seat,
             extensions: add_extensions(TypeMap::default().with(flushers).with(Heartbeats::default())),
         });
         // Present from the start, so that they can be replaced while the app is served.

@@ -85,6 +85,7 @@ use crate::node::rates::state::Rates;
 use crate::node::refused_event::RefusedEvent;
 use crate::node::replaceable::Replaceable;
 use crate::node::resume::options::Resuming;
+use crate::node::resume::seat::SentSeat;
 use crate::node::resume::sessions::ResumableSessions;
 use crate::node::revocations::state::Revocations;
 use crate::node::stalls::Stalls;
@@ -134,6 +135,8 @@ pub(crate) struct Wiring {
     pub(crate) notify_extension: fn(&Node, &Arc<Session>, &str, &Payload),
     /// Notifies a client of a refused event, if it understands that.
     pub(crate) notify_refused: fn(&Node, &Arc<Session>, &RefusedEvent<'_>),
+    /// The seat of a session that moves to another node.
+    pub(crate) seat: fn(&Session) -> Option<SentSeat>,
     /// State of higher layers, by type. Not related to `notify_extension`.
     pub(crate) extensions: TypeMap,
 }
@@ -215,6 +218,9 @@ impl Node {
             let settings = self.settings.lock().expect("no code that holds the settings panics").clone();
             self.rates.set_rules(&settings.limits.rules, settings.limits.rule_keys_max);
             let started = Started::new(settings, &self.wiring);
+            if let Some(sessions) = &started.resumable {
+                started.hub.store().keep_sessions(self.this.clone(), sessions.bounds());
+            }
             let (this, on_hub_event) = (self.this.clone(), self.wiring.on_hub_event);
             started.hub.listen(Box::new(move |event| {
                 if let Some(node) = this.upgrade() {
@@ -313,6 +319,11 @@ impl Node {
     /// Notifies a client that its event was refused, if it understands that. Requests have a reply instead.
     pub(crate) fn notify_refused(&self, session: &Arc<Session>, refused: &RefusedEvent<'_>) {
         (self.wiring.notify_refused)(self, session, refused);
+    }
+
+    /// The seat of a session that moves to another node.
+    pub(crate) fn seat_of(&self, session: &Session) -> Option<SentSeat> {
+        (self.wiring.seat)(session)
     }
 
     pub(crate) fn encoders(&self) -> &'static FrameEncoders {

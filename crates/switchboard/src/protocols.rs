@@ -31,6 +31,7 @@ use crate::node::encoders::FrameEncoders;
 use crate::node::flow_control::between_nodes;
 use crate::node::inbox::gap::redeliver_after_gap;
 use crate::node::refused_event::RefusedEvent;
+use crate::node::resume::seat::SentSeat;
 use crate::node::type_map::TypeMap;
 use crate::node::{Node, flow_control, incoming, room_repair};
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
@@ -51,6 +52,7 @@ pub use mesa::options::MesaSettings;
 macro_rules! protocols {
     ($($protocol:ident => $implementation:ty),* $(,)?) => {
         /// A handshake, by the protocol that accepts it.
+        #[derive(Clone)]
         pub(crate) enum Handshake {
             $($protocol(<$implementation as WireProtocol>::Handshake)),*
         }
@@ -150,6 +152,13 @@ macro_rules! protocols {
         pub(crate) fn encode_notice(protocol: Protocol, name: &str, data: &Payload) -> Option<Bytes> {
             match protocol {
                 $(Protocol::$protocol => <$implementation>::encode_notice(name, data)),*
+            }
+        }
+
+        /// The seat of a session that moves to another node.
+        pub(crate) fn seat(session: &Session) -> Option<SentSeat> {
+            match session.protocol {
+                $(Protocol::$protocol => <$implementation>::seat(session)),*
             }
         }
 

@@ -18,7 +18,8 @@ pub async fn placement(stores: &[Arc<dyn Store>], settle: impl AsyncFn()) {
 /// A request without overflow, project bound and description.
 pub(super) fn request(socket: SocketId, shard: Option<&str>, capacity: u32) -> SeatRequest {
     let shard = shard.map(name);
-    SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
+    let (previous, description) = (None, None);
+    SeatRequest { socket, shard, capacity, overflow: false, project_max: None, previous, description }
 }
 
 async fn concurrent_requests_never_exceed_the_capacity(stores: &[Arc<dyn Store>], settle: &impl AsyncFn()) {

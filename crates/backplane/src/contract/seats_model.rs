@@ -121,6 +121,7 @@ pub async fn random_placement(stores: &[Arc<dyn Store>], seed: u64, settle: impl
 fn random_request(random: &mut StdRng) -> SeatRequest {
     let shard = random.random_bool(0.5).then(|| name(NAMES.choose(random).expect("there are names")));
     SeatRequest {
+        previous: None,
         socket: SocketId::random(),
         shard,
         capacity: random.random_range(1..=4),

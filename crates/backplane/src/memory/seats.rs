@@ -152,7 +152,8 @@ mod tests {
     fn request(shard: Option<&str>, capacity: u32) -> SeatRequest {
         let shard = shard.map(|name| ShardName::new(name).unwrap());
         let socket = SocketId::random();
-        SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None }
+        let (previous, description) = (None, None);
+        SeatRequest { socket, shard, capacity, overflow: false, project_max: None, previous, description }
     }
 
     fn take(seats: &mut Seats, shard: Option<&str>, capacity: u32) -> String {

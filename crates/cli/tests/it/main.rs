@@ -23,6 +23,7 @@ mod hooks_file;
 mod idempotency;
 mod inbox_faults;
 mod inbox_outages;
+mod killed_nodes;
 mod log_lines;
 mod metrics;
 mod monitoring;

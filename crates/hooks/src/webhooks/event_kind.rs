@@ -13,6 +13,8 @@ pub enum EventKind {
     Authenticated,
     /// A client disconnected, or its node crashed.
     Disconnected,
+    /// A client of a crashed node has resumed its session on another one.
+    Resumed,
     /// A client joined a room.
     Joined,
     /// A client left a room.
@@ -31,10 +33,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [EventKind; 10] = [
+    pub const ALL: [EventKind; 11] = [
         EventKind::Connected,
         EventKind::Authenticated,
         EventKind::Disconnected,
+        EventKind::Resumed,
         EventKind::Joined,
         EventKind::Left,
         EventKind::Occupied,
@@ -50,6 +53,7 @@ impl EventKind {
             ClientAction::Connected => EventKind::Connected,
             ClientAction::Authenticated => EventKind::Authenticated,
             ClientAction::Disconnected { .. } => EventKind::Disconnected,
+            ClientAction::Resumed { .. } => EventKind::Resumed,
             ClientAction::Joined(_) => EventKind::Joined,
             ClientAction::Left(_) => EventKind::Left,
             ClientAction::Occupied(_) => EventKind::Occupied,
@@ -67,6 +71,7 @@ impl EventKind {
             EventKind::Connected => "connected",
             EventKind::Authenticated => "authenticated",
             EventKind::Disconnected => "disconnected",
+            EventKind::Resumed => "resumed",
             EventKind::Joined => "joined",
             EventKind::Left => "left",
             EventKind::Occupied => "occupied",
@@ -81,7 +86,7 @@ impl EventKind {
 /// No kind of event has this name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected `connected`, `authenticated`, `disconnected`, `joined`, `left`, `occupied`, `vacated`, `message`, `undeliverable` or `drained`"
+    "expected `connected`, `authenticated`, `disconnected`, `resumed`, `joined`, `left`, `occupied`, `vacated`, `message`, `undeliverable` or `drained`"
 )]
 pub struct EventKindError;
 

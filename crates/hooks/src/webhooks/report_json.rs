@@ -25,6 +25,8 @@ struct ReportJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     socket: Option<SocketId>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<SocketId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     protocol: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<&'a str>,
@@ -56,6 +58,7 @@ pub(crate) fn encode(id: ReportId, kind: EventKind, report: &Report) -> Bytes {
     };
     match &report.action {
         ClientAction::Disconnected { code } => json.code = Some(*code),
+        ClientAction::Resumed { previous } => json.previous = Some(*previous),
         ClientAction::Drained => json.node = Some(report.socket.node().to_string()),
         ClientAction::Joined(room)
         | ClientAction::Left(room)
@@ -135,6 +138,11 @@ mod tests {
         assert_eq!(
             encoded(None, ClientAction::Vacated(room())),
             json!({ "type": "vacated", "room": "#lobby" })
+        );
+        let previous = SocketId::from_bytes([8; 16]);
+        assert_eq!(
+            encoded(emit, ClientAction::Resumed { previous }),
+            json!({ "type": "resumed", "socket": socket, "protocol": "emit", "previous": previous })
         );
         let message = |op| {
             let (kind, data) = (Some(Name::new("/hi").unwrap()), Payload::parse(r#"{"a":1}"#).unwrap());

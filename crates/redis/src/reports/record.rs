@@ -9,7 +9,7 @@
 //! and `answer` are optional. The project is that of the stream.
 //!
 //! Streams of webhooks also contain `joined`, `left`, `occupied` and `vacated`, which have a `room`, and `undeliverable`,
-//! which has a `name` and `data`, and `drained`, whose `socket` begins with the id of the node.
+//! which has a `name` and `data`, `resumed`, which has the `previous` socket, and `drained`, whose `socket` begins with the id of the node.
 
 use std::borrow::Cow;
 
@@ -59,6 +59,8 @@ struct Record<'a, D> {
     code: Option<u16>,
     #[serde(borrow, skip_serializing_if = "Option::is_none")]
     room: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<SocketId>,
 }
 
 /// Reads a field that is there: `null` is data, unlike a missing field.
@@ -88,6 +90,7 @@ enum Kind {
     Authentication,
     Message,
     Disconnection,
+    Resumed,
     Joined,
     Left,
     Occupied,
@@ -114,6 +117,7 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
         answer: None,
         code: None,
         room: None,
+        previous: None,
     };
     match &report.action {
         ClientAction::Connected => {}
@@ -121,6 +125,9 @@ pub(super) fn encode(id: ReportId, report: &Report) -> Vec<u8> {
         ClientAction::Drained => record.r#type = Kind::Drained,
         ClientAction::Disconnected { code } => {
             (record.r#type, record.code) = (Kind::Disconnection, Some(*code))
+        }
+        ClientAction::Resumed { previous } => {
+            (record.r#type, record.previous) = (Kind::Resumed, Some(*previous))
         }
         ClientAction::Message(ClientMessage { op, kind, data, reply_to }) => {
             record.r#type = Kind::Message;
@@ -160,6 +167,9 @@ pub(super) fn decode(project: &ProjectId, bytes: &Bytes) -> Result<(ReportId, Re
         Kind::Authentication => ClientAction::Authenticated,
         Kind::Disconnection => {
             ClientAction::Disconnected { code: record.code.ok_or(ReportDecodeError::Missing("code"))? }
+        }
+        Kind::Resumed => {
+            ClientAction::Resumed { previous: record.previous.ok_or(ReportDecodeError::Missing("previous"))? }
         }
         Kind::Message => {
             let data = record.data.ok_or(ReportDecodeError::Missing("data"))?;
@@ -240,6 +250,7 @@ mod tests {
             ClientAction::Connected,
             ClientAction::Authenticated,
             ClientAction::Disconnected { code: 1006 },
+            ClientAction::Resumed { previous: SocketId::from_bytes([1; 16]) },
             message(None, None),
             message(Some("a\"b"), Some(reply_to)),
             ClientAction::Message(ClientMessage { op: 0, kind: None, data: Payload::NULL, reply_to: None }),

@@ -46,21 +46,19 @@ impl SweptClients {
         SweptClients { names, sink, streams }
     }
 
-    /// Reports the clients of a lease. Returns false if another node does.
-    pub(crate) async fn report(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<bool> {
-        let Some(node) = node_of(lease.as_bytes()) else { return Ok(true) };
-        if !self.claim(connection, lease).await? {
-            return Ok(false);
-        }
+    /// Reports the clients of a lease, except for those whose sessions are kept.
+    pub(crate) async fn report(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
+        let Some(node) = node_of(lease.as_bytes()) else { return Ok(()) };
         let projects: Vec<Vec<u8>> =
             connection.query(cmd("SMEMBERS").arg(self.names.projects(lease))).await?;
         for project in projects.into_iter().filter_map(name::<ProjectId>) {
             self.report_project(connection, lease, node, &project).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    async fn claim(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<bool> {
+    /// Returns false if another node reports the clients of a lease.
+    pub(crate) async fn claim(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<bool> {
         let mut claim = cmd("SET");
         claim.arg(self.names.swept(lease)).arg("").arg("NX").arg("PX").arg(CLAIM_MS);
         let claimed: Option<String> = connection.query(&claim).await?;
@@ -82,6 +80,39 @@ impl SweptClients {
                 clients.entry(socket).or_default().add(target);
             }
         }
+        let kept: Vec<Vec<u8>> =
+            connection.query(cmd("HKEYS").arg(self.names.project(project).sessions(lease))).await?;
+        for socket in kept.into_iter().filter_map(|socket| socket.try_into().ok()) {
+            clients.remove(&SocketId::from_bytes(socket));
+        }
+        self.report_all(project, clients).await;
+        Ok(())
+    }
+
+    /// Reports the ends of kept sessions that nobody has taken.
+    pub(crate) async fn report_kept(
+        &self,
+        connection: &mut RedisConnection,
+        project: &ProjectId,
+        sockets: &[SocketId],
+    ) -> RedisResult<()> {
+        let mut clients: HashMap<SocketId, SweptClient> = HashMap::new();
+        for &socket in sockets {
+            let targets: Vec<Vec<u8>> = connection
+                .query(cmd("SMEMBERS").arg(self.names.project(project).kept_targets(socket)))
+                .await?;
+            let client = clients.entry(socket).or_default();
+            targets
+                .iter()
+                .filter_map(|target| std::str::from_utf8(target).ok())
+                .for_each(|target| client.add(target));
+        }
+        self.report_all(project, clients).await;
+        Ok(())
+    }
+
+    /// Reports clients as disconnected, and waits until the reports are in the streams.
+    async fn report_all(&self, project: &ProjectId, clients: HashMap<SocketId, SweptClient>) {
         for (number, (socket, client)) in clients.into_iter().enumerate() {
             self.report_client(project, socket, client);
             if number % PAGE_MAX == PAGE_MAX - 1 {
@@ -89,7 +120,6 @@ impl SweptClients {
             }
         }
         self.streams.settled().await;
-        Ok(())
     }
 
     /// The sockets of the node in a target.

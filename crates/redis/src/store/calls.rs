@@ -56,10 +56,9 @@ impl<'a> Calls<'a> {
         for (index, (project, change)) in changes.changes.iter().enumerate() {
             let names = self.shared.context.names.project(project);
             match change {
-                Change::Enter(target, socket) | Change::Leave(target, socket) => {
-                    let sign: &[u8] = if matches!(change, Change::Enter(..)) { b"+" } else { b"-" };
+                Change::Enter(..) | Change::Leave(..) | Change::Record(..) => {
                     let call = members.entry(project).or_insert_with(|| self.members_call(project, names));
-                    call.add(index, sign, target, *socket);
+                    self.add_to(call, index, change);
                     if call.indexes.len() >= CALL_MAX
                         && let Some(call) = members.remove(project)
                     {
@@ -83,16 +82,35 @@ impl<'a> Calls<'a> {
         batch
     }
 
+    /// Adds a change of membership, or a record, which is read now. Adds nothing if the session has ended.
+    fn add_to(&self, call: &mut MembersCall<'_>, index: usize, change: &Change) {
+        match change {
+            Change::Enter(target, socket) => call.add(index, b"+", target, *socket),
+            Change::Leave(target, socket) => call.add(index, b"-", target, *socket),
+            Change::Record(socket) => {
+                if let Some(record) = self.shared.record(*socket) {
+                    let key = call.names.sessions(self.lease);
+                    call.push(index, key, [b"=".to_vec(), socket.as_bytes().to_vec(), record.to_vec()]);
+                }
+            }
+            _ => unreachable!("all other changes have calls of their own"),
+        }
+    }
+
     fn members_call(&self, project: &ProjectId, names: ProjectNames) -> MembersCall<'a> {
         let scripts = self.scripts();
         let has_copies = self.shared.has_copies(project);
         let script = if has_copies { &scripts.members_with_copies } else { &scripts.members };
-        let keys = vec![names.index(self.lease), names.users(), names.rooms(), names.mirror(self.lease)];
+        let mut keys = vec![names.index(self.lease), names.users(), names.rooms(), names.mirror(self.lease)];
+        keys.extend(names.kept().into_iter().chain([names.sessions(self.lease)]));
         let args = vec![self.shared.context.node.0.to_be_bytes().to_vec(), names.base().into()];
         MembersCall { names, script, indexes: Vec::new(), keys, args }
     }
 
     fn push_members(&mut self, batch: &mut Batch, call: MembersCall<'_>) {
+        if call.indexes.is_empty() {
+            return;
+        }
         let MembersCall { names, script, indexes, keys, args } = call;
         let args: Vec<&[u8]> = args.iter().map(|arg| &**arg).collect();
         batch.push(names.base(), script.call(&keys, &args));
@@ -124,7 +142,8 @@ impl<'a> Calls<'a> {
                 let args = [socket.as_bytes(), shard.as_bytes(), &*description, verb, channel, message];
                 scripts.describe.call(&keys, &args)
             }
-            Change::Enter(..) | Change::Leave(..) => {
+            Change::ForgetSession(socket) => self.shared.leases.forget_kept(self.lease, project, *socket),
+            Change::Enter(..) | Change::Leave(..) | Change::Record(..) => {
                 unreachable!("changes of membership are batched by members_call")
             }
         };
@@ -143,6 +162,7 @@ impl<'a> Calls<'a> {
         if let Some(description) = self.description_at_entry(project, request) {
             let base = names.base().as_bytes();
             args.extend([&**description, base, verb.as_bytes(), channel.as_bytes(), &message]);
+            args.extend(request.previous.as_ref().map(|previous| &previous.as_bytes()[..]));
         }
         self.scripts().take_seat.call(&seat_keys(names, self.lease), &args)
     }
@@ -184,7 +204,9 @@ impl<'a> Calls<'a> {
                 );
                 continue;
             };
-            if let (Change::Enter(..) | Change::Leave(..), Value::Array(parts)) = (&*change, &reply) {
+            if let (Change::Enter(..) | Change::Leave(..) | Change::Record(..), Value::Array(parts)) =
+                (&*change, &reply)
+            {
                 let dropped = parts.get(1).and_then(integer);
                 limited!(
                     ERROR,
@@ -194,8 +216,10 @@ impl<'a> Calls<'a> {
                 );
             }
             // The last entry is the mark that allows the lease to write.
-            let is_empty = matches!(change, Change::Enter(..) | Change::Leave(..) | Change::LeaveSeat(..))
-                && integer(&reply) == Some(1);
+            let is_empty = matches!(
+                change,
+                Change::Enter(..) | Change::Leave(..) | Change::Record(..) | Change::LeaveSeat(..)
+            ) && integer(&reply) == Some(1);
             is_empty_after.insert(project.clone(), is_empty);
             if let Change::TakeSeat(request, requester) = change
                 && let Some(requester) = requester.take()
@@ -242,9 +266,14 @@ impl<'a> Calls<'a> {
 
 impl MembersCall<'_> {
     fn add(&mut self, index: usize, sign: &[u8], target: &Target, socket: SocketId) {
+        let key = self.names.members(target);
+        self.push(index, key, [sign.to_vec(), socket.as_bytes().to_vec(), target_text(target).into()]);
+    }
+
+    fn push(&mut self, index: usize, key: String, args: [Vec<u8>; 3]) {
         self.indexes.push(index);
-        self.keys.push(self.names.members(target));
-        self.args.extend([sign.to_vec(), socket.as_bytes().to_vec(), target_text(target).into()]);
+        self.keys.push(key);
+        self.args.extend(args);
     }
 }
 

@@ -18,6 +18,10 @@ const DESCRIPTIONS_MAX: usize = 64;
 pub(super) enum Change {
     Enter(Target, SocketId),
     Leave(Target, SocketId),
+    /// Writes the record that the session has by then.
+    Record(SocketId),
+    /// Removes the entries of a session that this node has taken from a dead one.
+    ForgetSession(SocketId),
     /// The sender is taken when the request is answered.
     TakeSeat(SeatRequest, Option<oneshot::Sender<Seated>>),
     LeaveSeat(ShardName, SocketId),
@@ -32,6 +36,7 @@ impl Change {
     fn bytes(&self, project: &ProjectId) -> usize {
         let name = match self {
             Change::Enter(target, _) | Change::Leave(target, _) => name_len(target),
+            Change::Record(_) | Change::ForgetSession(_) => 0,
             Change::TakeSeat(request, _) => {
                 request.shard.as_ref().map_or(0, |shard| shard.len())
                     + request.description.as_ref().map_or(0, |description| description.len())

@@ -53,9 +53,9 @@ pub(super) struct Renewal {
 /// Claims, renews and sweeps leases.
 pub(crate) struct Leases {
     pub(super) scripts: StoreScripts,
-    names: Names,
+    pub(super) names: Names,
     length: Duration,
-    publish_verb: &'static str,
+    pub(super) publish_verb: &'static str,
 }
 
 impl Leases {
@@ -73,7 +73,7 @@ impl Leases {
         script::load(connection, &self.scripts).await
     }
 
-    fn length_ms(&self) -> String {
+    pub(super) fn length_ms(&self) -> String {
         whole_ms(self.length).to_string()
     }
 
@@ -172,9 +172,15 @@ impl Leases {
         connection.query(&command).await
     }
 
-    /// Removes a lease and all its entries. Several nodes may do so at the same time, and an interrupted
-    /// sweep can be repeated.
-    pub(super) async fn sweep(&self, connection: &mut RedisConnection, lease: &str) -> RedisResult<()> {
+    /// Removes a lease and all its entries, except for those of sessions that
+    /// [`begin_sweep`](Self::begin_sweep) has selected: these can then be taken for the time `keep`. Several nodes may do so
+    /// at the same time, and an interrupted sweep can be repeated.
+    pub(super) async fn sweep(
+        &self,
+        connection: &mut RedisConnection,
+        lease: &str,
+        keep: Option<Duration>,
+    ) -> RedisResult<()> {
         let Some(node) = node_of(lease.as_bytes()) else {
             return self.remove_invalid(connection, lease).await;
         };
@@ -185,7 +191,13 @@ impl Leases {
                 if let Some(project) =
                     std::str::from_utf8(bytes).ok().and_then(|text| ProjectId::new(text).ok())
                 {
-                    while self.sweep_some(connection, lease, node, &project).await? > 0 {}
+                    while self.sweep_some(connection, lease, node, &project, keep).await? > 0 {}
+                    if keep.is_some() {
+                        // At the end, because a node removes the name of a project without kept sessions.
+                        let mut command = cmd("SADD");
+                        command.arg(self.names.projects_with_kept()).arg(bytes);
+                        let _: Value = connection.query(&command).await?;
+                    }
                 }
                 let _: Value =
                     connection.query(cmd("SREM").arg(self.names.projects(lease)).arg(bytes)).await?;
@@ -208,7 +220,7 @@ impl Leases {
         node: NodeId,
     ) -> RedisResult<()> {
         for project in &lease.projects {
-            while self.sweep_some(connection, &lease.id, node, project).await? > 0 {}
+            while self.sweep_some(connection, &lease.id, node, project, None).await? > 0 {}
         }
         Ok(())
     }
@@ -224,25 +236,27 @@ impl Leases {
         connection.query(cmd("ZREM").arg(self.names.nodes()).arg(lease)).await
     }
 
-    /// Removes some of a lease's entries in a project. Returns the number of targets in which it still has
-    /// entries.
+    /// Removes some of a lease's entries in a project. Returns 0 if nothing is left to do.
     async fn sweep_some(
         &self,
         connection: &mut RedisConnection,
         lease: &str,
         node: NodeId,
         project: &ProjectId,
+        keep: Option<Duration>,
     ) -> RedisResult<i64> {
         let names = self.names.project(project);
         let mut keys = seat_keys(&names, lease);
         keys.extend([names.users(), names.tombstone(lease), names.mirror(lease), names.rooms()]);
+        keys.extend([names.sessions(lease), names.sweep_cursors(lease)].into_iter().chain(names.kept()));
         // The tombstone expires after the length of a lease. A node that is suspended for longer between its
         // check and its write finds its lease lost, and sweeps its own entries.
         let (max, tombstone_ms) = (SWEEP_MAX.to_string(), self.length_ms());
+        let keep_ms = whole_ms(keep.unwrap_or_default()).to_string();
         // Sender 0 is no node, so the sweeping node does not drop the message as its own.
         let message = envelope::shard_changed(NodeId(0), project, "");
         let channel = names.shard_channel_prefix();
-        let args: [&[u8]; 7] = [
+        let args: [&[u8]; 8] = [
             &node.0.to_be_bytes(),
             max.as_bytes(),
             tombstone_ms.as_bytes(),
@@ -250,6 +264,7 @@ impl Leases {
             self.publish_verb.as_bytes(),
             channel.as_bytes(),
             &message,
+            keep_ms.as_bytes(),
         ];
         let reply: Value = connection.query(&self.scripts.sweep.call(&keys, &args)).await?;
         Ok(integer(&reply).unwrap_or(0))

@@ -93,7 +93,7 @@ impl StoreWriter {
     async fn end_lease(&mut self, connection: &mut RedisConnection) -> RedisResult<()> {
         if let Some(lease) = &self.lease {
             let StoreShared { leases, context, .. } = &*self.shared;
-            leases.sweep(connection, &lease.id).await?;
+            leases.sweep(connection, &lease.id, None).await?;
             leases.sweep_again(connection, lease, context.node).await?;
         }
         self.lease = None;
@@ -110,6 +110,13 @@ impl StoreWriter {
         if let Some(local) = self.shared.local() {
             local.for_each_member(&mut |project, target, socket| {
                 changes.push_unbounded(project, Change::Enter(target.clone(), socket));
+            });
+        }
+        if let Some((sessions, _)) = self.shared.sessions.get()
+            && let Some(sessions) = sessions.upgrade()
+        {
+            sessions.for_each_session(&mut |project, socket| {
+                changes.push_unbounded(project, Change::Record(socket));
             });
         }
         seats.for_each(|socket, seat| {
@@ -130,6 +137,7 @@ impl StoreWriter {
                 biased;
                 // Polled first, so that the lease is renewed even if there are always more changes.
                 _ = self.renewal.tick() => self.renew(connection).await?,
+                () = self.shared.lease_expired.notified() => self.renew(connection).await?,
                 () = ready(()), if has_more => {}
                 () = self.shared.changes.filled(), if !has_more => {}
             }
@@ -149,7 +157,25 @@ impl StoreWriter {
         if !renewal.expired.is_empty() && !self.shared.state.borrow().is_sweeping {
             self.sweep(connection.clone(), renewal.expired);
         }
+        if self.shared.sessions.get().is_some() && !self.shared.state.borrow().is_ending_kept {
+            self.end_kept(connection.clone());
+        }
         Ok(())
+    }
+
+    /// Ends sessions of dead nodes whose time is over, in a separate task.
+    fn end_kept(&self, mut connection: RedisConnection) {
+        let shared = self.shared.clone();
+        shared.state.send_modify(|state| state.is_ending_kept = true);
+        self.shared.context.spawn(async move {
+            if let Err(error) = shared.end_kept(&mut connection).await {
+                tracing::debug!(
+                    error = printable_error(&error),
+                    "sessions of dead nodes are ended at the next renewal"
+                );
+            }
+            shared.state.send_modify(|state| state.is_ending_kept = false);
+        });
     }
 
     /// Removes the entries of expired leases in a separate task, while this task continues to write.

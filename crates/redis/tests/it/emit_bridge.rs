@@ -357,7 +357,15 @@ async fn a_socket_with_a_seat_is_copied() {
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
     let (shard, description) = (ShardName::new("chat").ok(), Some("{}".into()));
-    let request = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    let request = SeatRequest {
+        socket,
+        shard,
+        capacity: 4,
+        overflow: false,
+        project_max: None,
+        previous: None,
+        description,
+    };
     node.redis.store().take_seat(&project(), request).await.expect("Redis answers");
     let member = node.node.add_as("default", socket);
     node.node.join(&member, &room());

@@ -39,8 +39,15 @@ async fn take_described_seat(node: &RedisNode, socket: SocketId) {
 }
 
 async fn take_seat(node: &RedisNode, socket: SocketId, description: Option<Bytes>) -> ShardName {
-    let request =
-        SeatRequest { socket, shard: None, capacity: 4, overflow: false, project_max: None, description };
+    let request = SeatRequest {
+        socket,
+        shard: None,
+        capacity: 4,
+        overflow: false,
+        project_max: None,
+        previous: None,
+        description,
+    };
     match node.redis.store().take_seat(&project(), request).await.unwrap() {
         Seated::In(shard) => shard,
         Seated::Full => panic!("the project has no bound"),

@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod inbox;
 mod inbox_limits;
+mod kept_sessions;
 mod large_audiences;
 #[cfg(feature = "legacy")]
 mod legacy_emit;

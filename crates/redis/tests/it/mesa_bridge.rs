@@ -164,7 +164,15 @@ async fn a_socket_with_a_seat_is_counted() {
     let node = connect(&server).await;
     let socket = SocketId::on(node.redis.bus().node());
     let (shard, description) = (ShardName::new("chat").ok(), Some("{}".into()));
-    let request = SeatRequest { socket, shard, capacity: 4, overflow: false, project_max: None, description };
+    let request = SeatRequest {
+        socket,
+        shard,
+        capacity: 4,
+        overflow: false,
+        project_max: None,
+        previous: None,
+        description,
+    };
     node.redis.store().take_seat(&mesa().project, request).await.expect("Redis answers");
     let member = node.node.add_as("p", socket);
     node.node.join(&member, &user("7"));

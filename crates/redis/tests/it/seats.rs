@@ -28,8 +28,15 @@ async fn calls(server: &RedisServer, command: &str) -> u64 {
 async fn take(store: &Arc<dyn Store>, shard: Option<String>, capacity: u32) -> (ShardName, SocketId) {
     let (socket, project) = (SocketId::random(), name::<ProjectId>("p"));
     let shard = shard.map(|shard| name(&shard));
-    let request =
-        SeatRequest { socket, shard, capacity, overflow: false, project_max: None, description: None };
+    let request = SeatRequest {
+        socket,
+        shard,
+        capacity,
+        overflow: false,
+        project_max: None,
+        previous: None,
+        description: None,
+    };
     match store.take_seat(&project, request).await.expect("Redis answers") {
         Seated::In(shard) => (shard, socket),
         Seated::Full => panic!("the project has no bound"),
@@ -104,6 +111,7 @@ async fn descriptions_that_change_while_redis_is_slow_are_written_once_with_thei
     for _ in 0..10 {
         let socket = SocketId::on(one.redis.bus().node());
         let request = SeatRequest {
+            previous: None,
             socket,
             shard: Some(name("s")),
             capacity: 1,

@@ -145,7 +145,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_resumes_refused_total",
         Part::Node,
         &[REFUSED_RESUME],
-        "Clients that got a new session in place of the one of their ticket: off, forged, expired (the session has ended), used (the ticket), foreign (another protocol), token (no longer valid, or another user's), refused (by a hook), elsewhere (on a node that does not answer, or of a protocol whose sessions stay on their node)",
+        "Clients that got a new session in place of the one of their ticket: off, forged, expired (the session has ended), used (the ticket), foreign (another protocol), token (no longer valid, or another user's), refused (by a hook), elsewhere (on a node that does not answer)",
     ),
     counter("switchboard_messages_received_total", Part::Node, &[PROTOCOL], "Messages received from clients"),
     counter(

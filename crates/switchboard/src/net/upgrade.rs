@@ -54,6 +54,7 @@ use crate::node::ending_session::Guard;
 use crate::node::rates;
 use crate::node::refusal_reason::RefusalReason;
 use crate::node::reports::{report, wait_for_replies};
+use crate::node::resume::record::record_changed;
 use crate::node::resume::take_over::ResumeError;
 use crate::protocols::Handshake;
 use crate::protocols::admission::{Admission, Candidate};
@@ -271,7 +272,7 @@ impl UpgradeService {
             None => None,
         };
         let id = SocketId::on(self.app().hub().bus().node());
-        match handshake.admit(self.app(), Candidate { id, ip: info.ip(), token }).await {
+        match handshake.admit(self.app(), Candidate { id, ip: info.ip(), token, moved: None }).await {
             Ok(admission) => {
                 match gate::pass(self.app(), id, (admission.protocol, &admission.project), &info).await {
                     Ok(admitted) => {
@@ -321,6 +322,7 @@ impl UpgradeService {
             connection_state: Box::new(state),
             greeting: join_frames(greeting, notice),
         });
+        record_changed(node, &session);
         node.extension::<Heartbeats>().of(protocol).watch(&session);
         node.meters().of(protocol).count_accepted();
         let socket = Socket::new(app, session);

@@ -24,6 +24,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::errors::{Forbidden, MembershipError};
 use crate::node::logged_client::LoggedClient;
 use crate::node::rates;
+use crate::node::resume::record::record_changed;
 use crate::node::room_positions;
 
 /// Replaces the rule, and ends memberships that it no longer allows.
@@ -100,7 +101,10 @@ pub(crate) fn join_for_client(
     let joined = if node.access.is_enabled() {
         let grants = ConnectionState::of(session).grants_or_new();
         let joined = grants.join(&node.access, node.hub(), session, operation.right(), target)?;
-        joined.ok_or_else(|| refuse(session, operation, Resource::from(target)))?
+        let joined = joined.ok_or_else(|| refuse(session, operation, Resource::from(target)))?;
+        // Its record names the memberships that depend on rights.
+        record_changed(node, session);
+        joined
     } else {
         node.hub().join(session, target)?
     };
@@ -126,7 +130,11 @@ pub(crate) fn join_for_server(
     target: &Target,
 ) -> Result<bool, JoinError> {
     let joined = match ConnectionState::of(session).grants() {
-        Some(grants) => grants.join_for_server(node.hub(), session, target)?,
+        Some(grants) => {
+            let joined = grants.join_for_server(node.hub(), session, target)?;
+            record_changed(node, session);
+            joined
+        }
         None => node.hub().join(session, target)?,
     };
     if joined {
@@ -146,6 +154,8 @@ pub(crate) fn leave(node: &Node, session: &Arc<Session>, target: &Target) -> boo
 /// Replaces the claim of a client, which leaves what neither the new claim nor the rule allows.
 pub(crate) fn set_claim(node: &Arc<Node>, session: &Arc<Session>, claim: Option<Arc<Rights>>, reason: Lost) {
     let state = ConnectionState::of(session);
+    // The user of the token has changed with it.
+    record_changed(node, session);
     if claim.is_none() && state.grants().is_none() {
         if reason.ends_login() {
             node.rights_changed(session, &[], reason);

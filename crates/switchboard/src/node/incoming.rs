@@ -23,7 +23,7 @@ use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, Remo
 use crate::node::node_queries;
 use crate::node::remote::answer;
 use crate::node::requests;
-use crate::node::resume::hand_over::hand_over;
+use crate::node::resume::hand_over::{HandOver, hand_over};
 use crate::node::socket_details;
 
 /// Handles a publication. Events are handled by the hub, and changes of shards by their protocol.
@@ -66,10 +66,12 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
                 let details = socket_details::here(node, project, &sockets);
                 answer(node, &answer_to, Ok(Payload::of(&details).expect("texts are JSON")));
             }
-            RemoteCall::HandOver { ticket, user } => {
+            RemoteCall::HandOver { ticket, user, protocol } => {
                 let (node, project) = (node.clone(), project.clone());
                 node.tasks.clone().spawn(async move {
-                    let outcome = hand_over(&node, &ticket, &project, user.as_deref()).await;
+                    let user = user.as_deref();
+                    let request = HandOver { ticket: &ticket, project: &project, protocol, user };
+                    let outcome = hand_over(&node, request).await;
                     answer(&node, &answer_to, Ok(outcome));
                 });
             }

@@ -47,8 +47,9 @@ pub(crate) enum RemoteCall<D> {
     Leave(Membership),
     /// Returns the details of sockets of the node.
     Describe { sockets: Vec<SocketId> },
-    /// Hands the session of a ticket over to the calling node. `user` is the user of the token that the client has sent to that node.
-    HandOver { ticket: String, user: Option<String> },
+    /// Hands the session of a ticket over to the calling node. `user` is the user of the token that the client has sent to that
+    /// node, `protocol` the place of its protocol.
+    HandOver { ticket: String, user: Option<String>, protocol: usize },
 }
 
 /// A one-way instruction to all nodes.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 use switchboard_backplane::{ClientAction, ClientMessage, Report, ReportSink, WorkerChange};
-use switchboard_event::{Payload, Protocol, Target, UserId};
+use switchboard_event::{Payload, ProjectId, Protocol, RoomName, SocketId, Target, UserId};
 use switchboard_hub::{MembershipChange, Session};
+use switchboard_ws::CloseCode;
 
 use crate::node::Node;
 use crate::node::clock::now_ms;
@@ -59,6 +60,37 @@ fn report_of(session: &Session, user: Option<UserId>, action: ClientAction) -> R
 pub(crate) fn report(node: &Node, session: &Session, action: ClientAction) {
     if let Some(report) = PendingReport::of(node, session, action) {
         report.send();
+    }
+}
+
+/// Reports that a session of a dead node goes on as this one: to workers, which do not know of the end of such a session, as
+/// a new client.
+pub(crate) fn report_resumed(node: &Node, session: &Session, previous: SocketId) {
+    let user = session.users().pop();
+    if let Some(sink) = sink_for(node, session.protocol) {
+        sink.report(report_of(session, user.clone(), ClientAction::Connected));
+    }
+    if let Some(sink) = node.webhook_sink() {
+        sink.report(report_of(session, user, ClientAction::Resumed { previous }));
+    }
+}
+
+/// A session of a dead node that this node has taken.
+pub(crate) struct EndedElsewhere<'a> {
+    pub(crate) project: &'a ProjectId,
+    pub(crate) socket: SocketId,
+    pub(crate) user: Option<UserId>,
+    pub(crate) rooms: Vec<RoomName>,
+}
+
+/// Reports to webhooks that a session of a dead node has left its rooms and, unless it was resumed, has disconnected.
+pub(crate) fn report_end_elsewhere(node: &Node, ended: EndedElsewhere<'_>, is_resumed: bool) {
+    let Some(sink) = node.webhook_sink() else { return };
+    let EndedElsewhere { project, socket, user, rooms } = ended;
+    let end = (!is_resumed).then_some(ClientAction::Disconnected { code: CloseCode::ABNORMAL.0 });
+    for action in rooms.into_iter().map(ClientAction::Left).chain(end) {
+        let (project, user) = (project.clone(), user.clone());
+        sink.report(Report { project, socket, protocol: None, user, time_ms: now_ms(), action });
     }
 }
 

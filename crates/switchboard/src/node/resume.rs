@@ -5,11 +5,16 @@
 
 mod detached;
 pub(crate) mod hand_over;
+pub(crate) mod kept;
+pub(crate) mod moved;
 pub(crate) mod options;
+pub(crate) mod record;
 pub(crate) mod recovery;
+pub(crate) mod seat;
 pub(crate) mod session_state;
 pub(crate) mod sessions;
 pub(crate) mod take_over;
+pub(crate) mod taken;
 mod ticket;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::api::socket::Socket;
 use crate::node::connection_state::ProtocolState;
 use crate::node::ending_session::Guard;
 use crate::node::refusal_reason::RefusalReason;
+use crate::node::resume::seat::MovedSeat;
 use crate::node::verifier::Identity;
 
 /// A client whose handshake is accepted, and that its protocol has not admitted yet.
@@ -20,6 +21,15 @@ pub(crate) struct Candidate {
     pub(crate) ip: Option<IpAddr>,
     /// The token in the headers of the handshake.
     pub(crate) token: Option<String>,
+    /// The session that continues in this connection comes from another node.
+    pub(crate) moved: Option<Moved>,
+}
+
+/// A session that continues in a new connection to this node.
+pub(crate) struct Moved {
+    /// The identity of the token in the handshake.
+    pub(crate) identity: Option<Identity>,
+    pub(crate) seat: Option<MovedSeat>,
 }
 
 /// A client that its protocol has admitted.

@@ -56,7 +56,10 @@ impl WireProtocol for EmitProtocol {
 
     /// Admits every client, without a wait.
     async fn admit(app: &App, token: Option<String>, client: Candidate) -> Result<Admission, AdmissionError> {
-        let token = token.or(client.token);
+        let login = match (client.moved, token.or(client.token)) {
+            (Some(moved), _) => moved.identity.map_or(Login::None, Login::Verified),
+            (None, token) => token.map_or(Login::None, Login::Token),
+        };
         Ok(Admission {
             protocol: Protocol::Emit,
             project: app.project_id().clone(),
@@ -64,9 +67,7 @@ impl WireProtocol for EmitProtocol {
             greeting: None,
             may_resume: true,
             on_connected: Box::new(move |socket| {
-                if token.is_some() {
-                    log_in(socket, token, None);
-                }
+                Self::resumed(socket, login);
                 None
             }),
         })

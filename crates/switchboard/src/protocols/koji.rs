@@ -37,8 +37,9 @@ use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::refused_event::RefusedEvent;
+use crate::node::resume::seat::SentSeat;
 use crate::node::type_map::TypeMap;
-use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
+use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, Moved, UriError};
 use crate::protocols::config::{KeepAlive, ProtocolConfig};
 use crate::protocols::koji::admit::SeatRequester;
 use crate::protocols::koji::client_state::{ClientState, client_of};
@@ -97,7 +98,13 @@ impl WireProtocol for KojiProtocol {
     ) -> Result<Admission, AdmissionError> {
         let token = params.token.take().or(client.token);
         let place = SeatRequester { app, params: &params, id: client.id, ip: client.ip };
-        let (seat, login) = place.admit(token).await?;
+        let (seat, login) = match client.moved {
+            Some(Moved { identity, seat: Some(seat) }) => {
+                let seat = place.admit_moved(identity.as_ref(), seat).await?;
+                (seat, identity.map_or(Login::None, Login::Verified))
+            }
+            Some(Moved { seat: None, .. }) | None => place.admit(token).await?,
+        };
         Ok(Admission {
             protocol: Protocol::Koji,
             project: params.project.clone(),
@@ -152,6 +159,12 @@ impl WireProtocol for KojiProtocol {
 
     fn encode_notice(name: &str, data: &Payload) -> Option<Bytes> {
         Some(encode::notice(name, data))
+    }
+
+    fn seat(session: &Session) -> Option<SentSeat> {
+        let client = client_of(session)?;
+        let description = Payload::parse(str::from_utf8(&client.entry(session.id).to_bytes()).ok()?).ok()?;
+        Some(SentSeat { shard: client.shard.to_string(), description })
     }
 
     /// The client is connected as after a new handshake, with the same id, and receives the whole member list.

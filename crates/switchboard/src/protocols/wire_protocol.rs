@@ -15,6 +15,7 @@ use crate::api::socket::Socket;
 use crate::node::Node;
 use crate::node::access::grants::Lost;
 use crate::node::refused_event::RefusedEvent;
+use crate::node::resume::seat::SentSeat;
 use crate::node::type_map::TypeMap;
 use crate::protocols::admission::{Admission, AdmissionError, Candidate, Login, UriError};
 use crate::protocols::config::ProtocolConfig;
@@ -24,7 +25,7 @@ use crate::routing::server::Server;
 /// A wire protocol. The methods with a body are for features that not every protocol has.
 pub(crate) trait WireProtocol {
     /// The checked parameters of a handshake.
-    type Handshake: Send;
+    type Handshake: Clone + Send;
 
     /// Checks the URI of a handshake; `None` if it is not for this protocol.
     fn match_uri(app: &App, uri: &Uri) -> Option<Result<Self::Handshake, UriError>>;
@@ -84,6 +85,11 @@ pub(crate) trait WireProtocol {
 
     /// Encodes a reply to a client's request; `None` if clients cannot send requests.
     fn encode_reply(_ack: &Payload, _data: &Payload) -> Option<Bytes> {
+        None
+    }
+
+    /// The seat of a session that moves to another node; `None` for protocols without seats.
+    fn seat(_session: &Session) -> Option<SentSeat> {
         None
     }
 

@@ -261,7 +261,7 @@ async fn a_resume_hook_of_the_new_node_can_refuse() {
 }
 
 #[tokio::test]
-async fn a_koji_client_gets_a_new_seat_on_another_node_and_its_session_stays() {
+async fn a_koji_client_takes_its_shard_and_user_info_to_another_node_where_it_has_a_new_id() {
     let nodes = nodes([app().with_koji(Koji::new()), app().with_koji(Koji::new())]).await;
     let mut koji = KojiPeer::join(&nodes[0], "projectId=p&shardName=s&sb=1").await;
     let session = loop {
@@ -270,20 +270,30 @@ async fn a_koji_client_gets_a_new_seat_on_another_node_and_its_session_stays() {
             break frame["payload"].clone();
         }
     };
+    koji.set_user_info(json!({ "name": "Ann" })).await;
+    koji.quiet().await;
+    let (id, shard) = (koji.id.clone(), koji.shard.clone());
+    drop(koji);
+    until_detached(&nodes[0]).await;
     let protocols = format!("switchboard, ticket.{}", ticket(&session));
     let headers = [("sec-websocket-protocol", protocols.as_str())];
-    let url = nodes[1].url("/?projectId=p&shardName=s&sb=1");
-    let mut other = Peer::try_connect(&url, &headers).await.unwrap();
-    let connected = other.next().await;
-    assert_ne!(connected["payload"]["clientId"], koji.id.to_string());
-    let refused = loop {
-        let frame = other.next().await;
-        if frame["eventName"] == "@@SWITCHBOARD/session" {
-            break frame["payload"].clone();
+    // The session knows its shard.
+    let url = nodes[1].url("/?projectId=p&shardName=other&sb=1");
+    let mut peer = Peer::try_connect(&url, &headers).await.unwrap();
+    let (resumed, connected) = (peer.next().await, peer.next().await);
+    assert_eq!(resumed["payload"]["resumed"], true, "{resumed}");
+    assert_eq!(connected["payload"]["shardName"], shard);
+    assert_ne!(connected["payload"]["clientId"], id, "an id names its node");
+    peer.answer_ping().await;
+    let list = loop {
+        let frame = peer.next().await;
+        if let Some(list) = frame["payload"]["connectedClients"].as_object() {
+            break list.clone();
         }
     };
-    assert_eq!((&refused["resumed"], &refused["reason"]), (&json!(false), &json!("elsewhere")));
-    koji.quiet().await;
+    let entries: Vec<_> = list.values().map(|entry| &entry["userInfo"]["name"]).collect();
+    assert_eq!(entries, ["Ann"]);
+    assert_eq!((sockets(&nodes[0]).await, sockets(&nodes[1]).await), (0, 1));
 }
 
 #[tokio::test]

@@ -113,7 +113,7 @@ export interface PlatformEvents<UserInfo = UncheckedUserInfo> {
   [DISPATCH_EVENT.RECONNECTED]: {
     /** The number of attempts. */
     readonly attempt: number;
-    /** Whether the server has kept the session: the client has the same id and seat. */
+    /** Whether the servers have kept the session: the client has the same seat and, unless it came to another node, the same id. */
     readonly resumed: boolean;
   };
   /** The messages that were missed before the session was resumed have arrived. Only rooms with a history are recovered. */

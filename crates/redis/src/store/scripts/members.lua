@@ -1,7 +1,8 @@
--- Adds sockets of one node to targets of one project and removes them, in the given order. The copies that
--- copies_of() returns are updated as well.
--- KEYS: index, users, rooms, mirror, then for each change the members of its target.
--- ARGV: node, prefix of the project's names, then for each change '+' or '-', socket, target.
+-- Adds sockets of one node to targets of one project and removes them, in the given order, or writes the records with
+-- which other nodes can resume their sessions. The copies that copies_of() returns are updated as well.
+-- KEYS: index, users, rooms, mirror, kept, ends of kept, sessions, then for each change the members of its target.
+-- ARGV: node, prefix of the project's names, then for each change '+' or '-', socket, target; or '=', socket, record,
+-- with the key of the sessions.
 -- Returns the size of the index, -1 if the lease is lost; or {size, number of refused changes} if any was
 -- refused.
 if redis.call('SISMEMBER', KEYS[1], '.') == 0 then return -1 end
@@ -17,7 +18,17 @@ local function enter(members, socket, target)
   for _, copy in ipairs(copies) do copy.enter(target, socket, is_new) end
 end
 
+-- If another node has kept the session meanwhile, this node holds it again.
+local function record(sessions, socket, content)
+  redis.call('HSET', sessions, socket, content)
+  if redis.call('HDEL', KEYS[5], socket) == 1 then
+    redis.call('ZREM', KEYS[6], socket)
+    redis.call('DEL', kept_key(ARGV[2], socket))
+  end
+end
+
 local function leave(members, socket, target)
+  if target == '=' then redis.call('HDEL', KEYS[7], socket) end
   local was_in = redis.call('ZREM', members, socket) == 1
   if redis.call('ZLEXCOUNT', members, from, to) == 0 then
     redis.call('SREM', KEYS[1], target)
@@ -32,9 +43,10 @@ local function leave(members, socket, target)
 end
 
 local refused = 0
-for i = 5, #KEYS do
-  local at = (i - 5) * 3 + 3
-  local change = ARGV[at] == '+' and enter or leave
+local changes = { ['+'] = enter, ['-'] = leave, ['='] = record }
+for i = 8, #KEYS do
+  local at = (i - 8) * 3 + 3
+  local change = changes[ARGV[at]]
   local ok, reason = pcall(change, KEYS[i], ARGV[at + 1], ARGV[at + 2])
   if not ok then
     -- A key of the wrong type is found before the change writes anything. It must not stop other changes.

@@ -3,7 +3,7 @@
 -- KEYS: those of seats.lua.
 -- ARGV: socket; shard or ''; capacity; '1' if a full named shard overflows to an automatic one; most seats of the
 -- project or ''. With an entry: the entry, prefix of the project's names, PUBLISH or SPUBLISH, prefix of a
--- shard's channel, message up to the shard's name.
+-- shard's channel, message up to the shard's name. With ARGV[11]: a socket whose seat passes to this one, if it has one.
 -- Returns {1, shard, capacity, number}, {0} if the project is full, {-1} if the lease is lost.
 local socket, requested, capacity = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
@@ -56,8 +56,19 @@ local function enter(shard)
   redis.call(ARGV[8], ARGV[9] .. shard, ARGV[10] .. shard)
 end
 
+-- The number of taken seats stays, so nobody else gets the seat in between.
+local function move_seat(previous)
+  local shard = seat_of(previous)
+  if not shard then return end
+  redis.call('ZREM', owners, previous .. shard)
+  redis.call('ZADD', owners, 0, socket .. shard)
+  redis.call('SADD', index, '$')
+  redis.call('HDEL', ARGV[7] .. ':shard:' .. shard, previous)
+  return shard
+end
+
 if redis.call('SISMEMBER', index, '.') == 0 then return { -1 } end
-local shard = seat_of(socket)
+local shard = seat_of(socket) or (ARGV[11] and move_seat(ARGV[11]))
 if not shard then
   if ARGV[5] ~= '' and count_of(meta, 'total') >= tonumber(ARGV[5]) then return { 0 } end
   shard = requested

@@ -6,6 +6,7 @@ use switchboard_event::Payload;
 
 use crate::api::socket::Socket;
 use crate::node::connection_state::ConnectionState;
+use crate::node::resume::record::record_changed;
 use crate::node::resume::session_state::{RememberError, ResumeState};
 
 impl Socket {
@@ -29,7 +30,9 @@ impl Socket {
     /// ```
     pub fn remember(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Result<(), RememberError> {
         let value = Payload::of(value)?;
-        self.connection_state().resume_or_new().remember(key, value)
+        self.connection_state().resume_or_new().remember(key, value)?;
+        record_changed(self.node(), self.session());
+        Ok(())
     }
 
     /// The value that is remembered under a key, if it is of type `T`.

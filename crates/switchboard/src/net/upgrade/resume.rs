@@ -21,6 +21,7 @@ use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::{EndingSession, Guard};
 use crate::node::identity::verify_before_connect;
 use crate::node::resume::hand_over::is_of_another_node;
+use crate::node::resume::record::record_changed;
 use crate::node::resume::recovery::{await_positions, stop_awaiting};
 use crate::node::resume::sessions::{Offer, ResumableSessions};
 use crate::node::resume::take_over::{Claim, ResumeError, Taker, find, take_over};
@@ -104,7 +105,7 @@ impl ResumeRequest<'_> {
         transport: Arc<dyn Transport>,
     ) -> Result<(Socket, Option<Guard>), ResumeError> {
         let resumed = match is_of_another_node(self.server.app.node(), ticket) {
-            true => self.move_here(ticket, transport).await.map(|socket| (socket, None)),
+            true => self.move_here(ticket, transport).await,
             false => self.try_resume(ticket, transport).await,
         };
         resumed.inspect_err(|error| error.count())
@@ -166,6 +167,7 @@ async fn attach(app: &App, session: &Arc<Session>, transport: &Arc<dyn Transport
     }
     let sessions = node.resumable().expect("the session was kept");
     let Offer { ticket, seconds } = sessions.offer(state, session.id, &session.project.id);
+    record_changed(node, session);
     let id = session.id.to_string();
     let data = json!({ "id": id, "ticket": ticket, "seconds": seconds, "resumed": true });
     let notice = encode_notice(session.protocol, SESSION, &Payload::of(&data).expect("texts are JSON"));

@@ -26,6 +26,8 @@ pub(crate) struct ResumeState {
     is_moving: AtomicBool,
     /// Between two connections.
     is_detached: AtomicBool,
+    /// The store will write the record of the session.
+    is_record_queued: AtomicBool,
     /// Live messages are held back until the client shows its positions.
     awaits_positions: AtomicBool,
     /// Locked while the session gets a connection, and while a recovery sends a frame to one.
@@ -96,6 +98,16 @@ impl ResumeState {
 
     pub(super) fn set_detached(&self, is_detached: bool) {
         self.is_detached.store(is_detached, Ordering::Release);
+    }
+
+    /// Returns true if the record must be queued.
+    pub(super) fn queue_record(&self) -> bool {
+        !self.is_record_queued.swap(true, Ordering::AcqRel)
+    }
+
+    /// The record is about to be read.
+    pub(super) fn begin_record(&self) {
+        self.is_record_queued.store(false, Ordering::Release);
     }
 
     pub(super) fn set_awaits_positions(&self) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
+use switchboard_backplane::KeepSessions;
 use switchboard_event::{ProjectId, SocketId};
 use switchboard_hub::Session;
 use switchboard_ws::CloseCode;
@@ -28,6 +29,8 @@ pub(crate) struct ResumableSessions {
     reply_bytes: AtomicUsize,
     /// Bounds the calls for sessions of other nodes.
     pub(super) moves: Semaphore,
+    /// Bounds the clients that wait for the end of another node.
+    pub(super) waits: Semaphore,
     detached_now: Gauge,
     pub(super) resumed: Counter,
     pub(super) ended: Counter,
@@ -54,6 +57,7 @@ impl ResumableSessions {
             closed: Notify::new(),
             reply_bytes: AtomicUsize::new(0),
             moves: Semaphore::new(MOVES_MAX),
+            waits: Semaphore::new(options.sessions_max.min(Semaphore::MAX_PERMITS)),
             detached_now: gauge!("switchboard_detached_sessions"),
             resumed: outcome("resumed"),
             ended: outcome("ended"),
@@ -61,6 +65,11 @@ impl ResumableSessions {
             full: outcome("full"),
             options,
         })
+    }
+
+    /// Bounds of the sessions of dead nodes that the store keeps.
+    pub(crate) fn bounds(&self) -> KeepSessions {
+        KeepSessions { keep: self.options.keep, sessions_max: self.options.sessions_max }
     }
 
     fn detached(&self) -> MutexGuard<'_, DetachedSessions> {
@@ -71,8 +80,12 @@ impl ResumableSessions {
     pub(crate) fn offer(&self, state: &ConnectionState, session: SocketId, project: &ProjectId) -> Offer {
         let resume = state.resume_or_new();
         resume.offer();
-        let ticket = Ticket { session, epoch: resume.epoch() };
-        Offer { ticket: self.key.issue(ticket, project), seconds: self.options.keep.as_secs() }
+        Offer { ticket: self.ticket(resume, session, project), seconds: self.options.keep.as_secs() }
+    }
+
+    /// The current ticket of a session.
+    pub(super) fn ticket(&self, state: &ResumeState, session: SocketId, project: &ProjectId) -> String {
+        self.key.issue(Ticket { session, epoch: state.epoch() }, project)
     }
 
     /// Reads a ticket that this node has issued for the project.

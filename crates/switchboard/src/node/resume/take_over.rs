@@ -35,7 +35,7 @@ pub(crate) enum ResumeError {
     Token,
     /// A hook refused it.
     Refused,
-    /// It belongs to another node, which does not answer, or its protocol's sessions stay on their node.
+    /// It belongs to another node, which does not answer.
     Elsewhere,
 }
 

@@ -17,10 +17,11 @@ use crate::node::identity::{TokenSender, record_refusal, verify_before_connect};
 use crate::node::logged_client::LoggedClient;
 use crate::node::rates::check_unconnected;
 use crate::node::refusal_reason::RefusalReason;
+use crate::node::resume::seat::MovedSeat;
 use crate::node::verifier::{CurrentVerifier, IdentifyError, Identity};
 use crate::protocols::admission::{AdmissionError, Login};
 use crate::protocols::koji::connect_params::ConnectParams;
-use crate::protocols::koji::seat::{Seat, take_seat};
+use crate::protocols::koji::seat::{Seat, move_seat, take_seat};
 
 /// A client that requests a seat.
 pub(super) struct SeatRequester<'a> {
@@ -54,6 +55,20 @@ impl SeatRequester<'_> {
             self.check(identity, Operation::AutomaticSeat, Resource::Shard(&seat.shard))?;
         }
         Ok((seat, login))
+    }
+
+    /// Moves a seat of another node here, if the rule or the claim of the token still allows the shard.
+    pub(super) async fn admit_moved(
+        &self,
+        identity: Option<&Identity>,
+        moved: MovedSeat,
+    ) -> Result<Seat, AdmissionError> {
+        let is_automatic =
+            moved.shard.strip_prefix("shard-").is_some_and(|number| number.parse::<u64>().is_ok());
+        if !is_automatic || !self.may_join(identity, Resource::AutomaticShard) {
+            self.check(identity, Operation::Seat, Resource::Shard(&moved.shard))?;
+        }
+        move_seat(self.app.node(), self.params, self.id, moved).await.map_err(AdmissionError::from)
     }
 
     /// Checks the rate rules for placements.

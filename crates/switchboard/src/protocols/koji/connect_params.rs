@@ -12,6 +12,7 @@ use crate::protocols::koji::rules::ProjectRules;
 use crate::protocols::path::segments;
 
 /// The checked parameters of a handshake.
+#[derive(Clone)]
 pub(crate) struct ConnectParams {
     pub(crate) project: ProjectId,
     pub(crate) settings: Arc<KojiSettings>,

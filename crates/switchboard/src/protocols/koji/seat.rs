@@ -12,6 +12,7 @@ use switchboard_ws::frame::{OpCode, encode_with};
 use crate::node::Node;
 use crate::node::clock::{now_ms, now_us};
 use crate::node::refusal_reason::RefusalReason;
+use crate::node::resume::seat::MovedSeat;
 use crate::protocols::admission::AdmissionError;
 use crate::protocols::koji::connect_params::ConnectParams;
 use crate::protocols::koji::list_entry;
@@ -74,17 +75,51 @@ pub(crate) async fn take_seat(
 ) -> Result<Seat, SeatError> {
     let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
     let entry = MemberEntry { connected_us: now_us(), client };
+    let (shard, overflow) = (params.shard.clone(), params.rules.named_overflow);
     let request = SeatRequest {
         socket,
-        shard: params.shard.clone(),
+        shard,
         capacity: params.capacity,
-        overflow: params.rules.named_overflow,
+        overflow,
         project_max: params.rules.connections_max,
+        previous: None,
         description: node.has_shared_store().then(|| entry.to_bytes()),
     };
+    take(node, &params.project, request, entry).await
+}
+
+/// Takes the seat of a client that comes from another node, with its user info and its place in the order of the list.
+pub(crate) async fn move_seat(
+    node: &Node,
+    params: &ConnectParams,
+    socket: SocketId,
+    moved: MovedSeat,
+) -> Result<Seat, SeatError> {
+    let client = koji::Client { id: socket, user_info: Payload::EMPTY, last_ping_ms: now_ms() };
+    let known = MemberEntry::from_bytes(socket, &moved.description);
+    let entry = known.unwrap_or(MemberEntry { connected_us: now_us(), client });
+    let request = SeatRequest {
+        socket,
+        shard: Some(moved.shard),
+        capacity: params.capacity,
+        // The client has a seat there already.
+        overflow: false,
+        project_max: None,
+        previous: Some(moved.previous),
+        description: node.has_shared_store().then(|| entry.to_bytes()),
+    };
+    take(node, &params.project, request, entry).await
+}
+
+async fn take(
+    node: &Node,
+    project: &ProjectId,
+    request: SeatRequest,
+    entry: MemberEntry,
+) -> Result<Seat, SeatError> {
     let store = node.hub().store().clone();
-    match store.take_seat(&params.project, request).await? {
-        Seated::In(shard) => Ok(Seat { store, project: params.project.clone(), shard, entry }),
+    match store.take_seat(project, request).await? {
+        Seated::In(shard) => Ok(Seat { store, project: project.clone(), shard, entry }),
         Seated::Full => Err(SeatError::Full),
     }
 }
