@@ -27,6 +27,6 @@ fuzz_target!(|data: &[u8]| {
     let Ok(name) = message.name() else { return };
     let mut out = Vec::new();
     mesa::write_event(&mut out, &name, &message.data, Some(3));
-    let again = mesa::decode_message(&out.into()).expect("an encoded event is a frame");
+    let again = mesa::decode_message(&out[..]).expect("an encoded event is a frame");
     assert_eq!(again, message, "as the event {name}");
 });

@@ -3,12 +3,17 @@
 //! Everything that RFC 8259 allows can be read. A string, and so the name of a member, may contain half of a
 //! surrogate pair (`"\ud800"`), which no Rust string can hold: it is available as it was written.
 
-use std::borrow::Cow;
+mod raw;
+mod scanner;
+
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use raw::{Raw, Text};
+use scanner::Scanner;
 
 /// Maximum number of levels of nested arrays and objects in a frame, including the frame's own object: 64.
 /// Receivers parse frames, and their parsers may fail or recurse.
@@ -17,27 +22,18 @@ pub const DEPTH_MAX: usize = 64;
 /// Maximum number of levels in the data of an event: 63, because a frame adds one.
 pub const DATA_DEPTH_MAX: usize = DEPTH_MAX - 1;
 
-/// A JSON string as it was written, with its quotes and escapes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Text<'a>(&'a str);
-
-impl<'a> Text<'a> {
-    /// `None` if the value is not a string.
-    pub fn of(json: &'a RawValue) -> Option<Self> {
-        json.get().starts_with('"').then_some(Text(json.get()))
-    }
-
-    /// The string as it was written.
-    pub fn as_json(self) -> &'a str {
-        self.0
-    }
-
-    /// The string without quotes and escapes. `None` if it contains half of a surrogate pair.
-    pub fn unescape(self) -> Option<Cow<'a, str>> {
-        match self.0.contains('\\') {
-            true => serde_json::from_str(self.0).ok().map(Cow::Owned),
-            false => Some(Cow::Borrowed(&self.0[1..self.0.len() - 1])),
-        }
+/// Calls `visit` with the name and the value of each member of an object, in order; for a repeated member, each time. Of an
+/// invalid text, it may visit the members before the error.
+pub fn for_each_raw_member<'a>(
+    json: &'a [u8],
+    visit: impl FnMut(Text<'a>, Raw<'a>),
+) -> Result<(), serde_json::Error> {
+    let scanned = std::str::from_utf8(json).ok().and_then(|text| Scanner::new(text).members(visit));
+    match scanned {
+        Some(()) => Ok(()),
+        // Fails too, and its error has the place.
+        None => for_each_member(json, |_, _: &RawValue| ())
+            .and_then(|()| Err(serde_json::Error::custom("the text is not a JSON object"))),
     }
 }
 
@@ -81,7 +77,7 @@ impl<'de, V: Deserialize<'de>, F: FnMut(Text<'de>, V)> Visitor<'de> for Members<
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         while let Some((name, value)) = map.next_entry::<&'de RawValue, V>()? {
-            (self.visit)(Text(name.get()), value);
+            (self.visit)(Text::new(name.get()), value);
         }
         Ok(())
     }
@@ -127,6 +123,8 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
 
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     fn members(json: &str) -> Option<Vec<(&str, &str)>> {

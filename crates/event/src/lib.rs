@@ -25,7 +25,7 @@ pub use name::{NAME_BYTES_MAX, Name, NameError, ProjectId, RoomName, ShardName, 
 pub use number::MessageNumber;
 pub use overflow::{LatestKey, OverflowPolicy};
 pub use parcel::Parcel;
-pub use payload::{Payload, PayloadError};
+pub use payload::{Buffer, Payload, PayloadError};
 pub use position::{Epoch, EpochError, Position};
 pub use rates::{
     Cell, Limited, RATE_RULES_MAX, Rate, RateAction, RateError, RateKey, RateMatcher, RateRule,

@@ -17,9 +17,9 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
-use std::sync::Arc;
 
 use serde::Serialize;
+use smol_str::SmolStr;
 
 /// Longest name, in UTF-8 bytes: 256.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -178,10 +178,10 @@ macro_rules! sigil_name {
     };
 }
 
-/// A short shared text of 1 to [`NAME_BYTES_MAX`] bytes; cheap to clone. Names of events and of worker
-/// groups have this type.
+/// A short text of 1 to [`NAME_BYTES_MAX`] bytes; cheap to clone. Names of events and of worker groups have this type. A name
+/// of at most 23 bytes needs no allocation.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Arc<str>);
+pub struct Name(SmolStr);
 
 string_type!(Name);
 

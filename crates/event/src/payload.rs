@@ -1,5 +1,7 @@
 //! The data of an event: JSON, stored as the received bytes.
 
+mod scratch;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -8,11 +10,36 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use crate::json::{self, DATA_DEPTH_MAX, Text};
+use crate::json::{self, DATA_DEPTH_MAX, Raw, Text};
 
-/// One complete JSON value as UTF-8 bytes. Shared; forwarding it does not parse it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(Bytes);
+/// One complete JSON value as UTF-8 bytes. Cheap to clone; forwarding it does not parse it.
+#[derive(Clone)]
+pub struct Payload(Repr);
+
+#[derive(Clone)]
+enum Repr {
+    Shared(Bytes),
+    /// A short value needs no allocation.
+    Inline(Inline),
+}
+
+/// Bytes of a value that is stored inline: as many as an enum of this and [`Bytes`] holds without growing.
+const INLINE_MAX: usize = 3 * size_of::<usize>() - 1;
+
+#[derive(Clone, Copy)]
+struct Inline {
+    len: u8,
+    bytes: [u8; INLINE_MAX],
+}
+
+/// The bytes in which a JSON value was found.
+#[derive(Debug, Clone, Copy)]
+pub enum Buffer<'a> {
+    /// Payloads share them.
+    Shared(&'a Bytes),
+    /// Payloads copy their part.
+    Borrowed(&'a [u8]),
+}
 
 /// A payload that shares a buffer keeps the other bytes of the buffer in memory, too. It may keep this many, or as many as it
 /// has itself if that is more.
@@ -32,15 +59,29 @@ pub enum PayloadError {
 
 impl Payload {
     /// The empty object, which means "no data".
-    pub const EMPTY: Payload = Payload(Bytes::from_static(b"{}"));
+    pub const EMPTY: Payload = Payload(Repr::Shared(Bytes::from_static(b"{}")));
 
     /// JSON's `null`.
-    pub const NULL: Payload = Payload(Bytes::from_static(b"null"));
+    pub const NULL: Payload = Payload(Repr::Shared(Bytes::from_static(b"null")));
 
     /// Serializes a value. Fails if JSON cannot represent it, such as a map with keys that are not strings, or
     /// if its `Serialize` fails.
     pub fn of<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
-        Ok(Payload(serde_json::to_vec(value)?.into()))
+        scratch::with_scratch(|scratch| {
+            serde_json::to_writer(&mut *scratch, value)?;
+            Ok(Payload::copy(scratch))
+        })
+    }
+
+    fn copy(json: &[u8]) -> Self {
+        Payload::inline(json).unwrap_or_else(|| Payload(Repr::Shared(Bytes::copy_from_slice(json))))
+    }
+
+    /// `None` if the value is too long.
+    fn inline(json: &[u8]) -> Option<Self> {
+        let mut bytes = [0; INLINE_MAX];
+        bytes.get_mut(..json.len())?.copy_from_slice(json);
+        Some(Payload(Repr::Inline(Inline { len: json.len() as u8, bytes })))
     }
 
     /// A part of a JSON text, without a copy, unless that would keep much more than the part in memory. `raw` must
@@ -50,24 +91,43 @@ impl Payload {
     ///
     /// If `raw` is not a slice of `buffer`.
     pub fn slice_of(buffer: &Bytes, raw: &RawValue) -> Self {
+        Payload::slice(buffer, raw.get().as_bytes())
+    }
+
+    /// A part of a JSON text. `raw` must borrow from `buffer`.
+    ///
+    /// # Panics
+    ///
+    /// If `raw` is not a slice of a shared buffer.
+    pub fn part_of(buffer: Buffer<'_>, raw: Raw<'_>) -> Self {
         let part = raw.get().as_bytes();
+        match buffer {
+            Buffer::Shared(buffer) => Payload::slice(buffer, part),
+            Buffer::Borrowed(_) => Payload::copy(part),
+        }
+    }
+
+    fn slice(buffer: &Bytes, part: &[u8]) -> Self {
+        if let Some(payload) = Payload::inline(part) {
+            return payload;
+        }
         let slack = buffer.len() - part.len();
         if slack > SLACK_MAX.max(part.len()) {
-            return Payload(Bytes::copy_from_slice(part));
+            return Payload(Repr::Shared(Bytes::copy_from_slice(part)));
         }
-        Payload(buffer.slice_ref(part))
+        Payload(Repr::Shared(buffer.slice_ref(part)))
     }
 
     /// Copies the JSON, so that the payload keeps nothing else in memory. For payloads that are stored.
     pub fn detach(&self) -> Self {
-        Payload(Bytes::copy_from_slice(&self.0))
+        Payload::copy(self.as_bytes())
     }
 
     /// Checks that the text is one JSON value of at most [`DATA_DEPTH_MAX`] levels, as in frames of clients, and
     /// copies it.
     pub fn parse(text: &str) -> Result<Self, PayloadError> {
         let raw: &RawValue = serde_json::from_str(text)?;
-        Payload(Bytes::copy_from_slice(raw.get().as_bytes())).checked_depth()
+        Payload::copy(raw.get().as_bytes()).checked_depth()
     }
 
     /// Checks that the bytes are one JSON value in UTF-8, without a copy and without a bound on its depth: for
@@ -79,22 +139,29 @@ impl Payload {
 
     /// Fails if the data has more than [`DATA_DEPTH_MAX`] levels.
     pub fn checked_depth(self) -> Result<Self, PayloadError> {
-        if json::is_deeper_than(DATA_DEPTH_MAX, &self.0) { Err(PayloadError::TooDeep) } else { Ok(self) }
+        if json::is_deeper_than(DATA_DEPTH_MAX, self.as_bytes()) {
+            Err(PayloadError::TooDeep)
+        } else {
+            Ok(self)
+        }
     }
 
     /// The JSON as bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Repr::Shared(bytes) => bytes,
+            Repr::Inline(Inline { len, bytes }) => &bytes[..usize::from(*len)],
+        }
     }
 
     /// Deserializes the JSON.
     pub fn to<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
-        Ok(serde_json::from_slice(&self.0)?)
+        Ok(serde_json::from_slice(self.as_bytes())?)
     }
 
     /// Returns true if the data is an object.
     pub fn is_object(&self) -> bool {
-        self.0.starts_with(b"{")
+        self.as_bytes().starts_with(b"{")
     }
 
     /// The value of a member, without a copy: the last one if the member is repeated. `None` if there is none, or
@@ -109,24 +176,31 @@ impl Payload {
     /// assert_eq!(line.member("author"), None);
     /// ```
     pub fn member(&self, name: &str) -> Option<Payload> {
-        let mut found: Option<&RawValue> = None;
-        json::for_each_member(&self.0, |own, value| {
+        let mut found: Option<Raw<'_>> = None;
+        json::for_each_raw_member(self.as_bytes(), |own, value| {
             if own.unescape().as_deref() == Some(name) {
                 found = Some(value);
             }
         })
         .ok()?;
-        found.map(|value| Payload::slice_of(&self.0, value))
+        found.map(|value| Payload::part_of(self.buffer(), value))
     }
 
     /// The string, if the data is a string that Rust can represent.
     pub fn to_text(&self) -> Option<Cow<'_, str>> {
-        Text::of(serde_json::from_slice(&self.0).ok()?)?.unescape()
+        Text::of(serde_json::from_slice(self.as_bytes()).ok()?)?.unescape()
+    }
+
+    fn buffer(&self) -> Buffer<'_> {
+        match &self.0 {
+            Repr::Shared(bytes) => Buffer::Shared(bytes),
+            Repr::Inline(_) => Buffer::Borrowed(self.as_bytes()),
+        }
     }
 
     /// Returns true for the falsy values of JavaScript: `null`, `false`, `""` and zero.
     pub fn is_falsy(&self) -> bool {
-        match &*self.0 {
+        match self.as_bytes() {
             b"null" | b"false" | b"\"\"" => true,
             [b'-' | b'0', ..] => self.to::<f64>().is_ok_and(|number| number == 0.0),
             _ => false,
@@ -136,13 +210,13 @@ impl Payload {
 
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let raw: &RawValue = serde_json::from_slice(&self.0).map_err(serde::ser::Error::custom)?;
+        let raw: &RawValue = serde_json::from_slice(self.as_bytes()).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)
     }
 }
@@ -151,7 +225,38 @@ impl Serialize for Payload {
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json: Box<str> = Box::<RawValue>::deserialize(deserializer)?.into();
-        Ok(Payload(json.into_string().into()))
+        Ok(Payload::inline(json.as_bytes())
+            .unwrap_or_else(|| Payload(Repr::Shared(json.into_string().into()))))
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Payload {}
+
+impl<'a> Buffer<'a> {
+    /// The bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Buffer::Shared(bytes) => bytes,
+            Buffer::Borrowed(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<&'a Bytes> for Buffer<'a> {
+    fn from(bytes: &'a Bytes) -> Self {
+        Buffer::Shared(bytes)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Buffer<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Buffer::Borrowed(bytes)
     }
 }
 
@@ -180,8 +285,37 @@ mod tests {
             assert_ne!(payload.detach().as_bytes().as_ptr(), buffer.as_ptr());
             payload.as_bytes().as_ptr() == buffer.as_ptr()
         };
-        assert!(is_shared(2, 0) && is_shared(2, SLACK_MAX) && is_shared(5000, 5000));
-        assert!(!is_shared(2, SLACK_MAX + 1) && !is_shared(5000, 5001));
+        let short = INLINE_MAX + 1;
+        assert!(is_shared(short, 0) && is_shared(short, SLACK_MAX) && is_shared(5000, 5000));
+        assert!(!is_shared(short, SLACK_MAX + 1) && !is_shared(5000, 5001));
+        assert!(!is_shared(INLINE_MAX, 0));
+    }
+
+    #[test]
+    fn a_payload_holds_short_values_itself_and_is_no_larger_for_it() {
+        assert_eq!(size_of::<Payload>(), size_of::<Bytes>());
+        for len in [2, INLINE_MAX, INLINE_MAX + 1, 1000] {
+            let text = "x".repeat(len - 2);
+            let payload = Payload::of(&text).unwrap();
+            assert_eq!(payload.as_bytes(), format!("\"{text}\"").as_bytes());
+            assert_eq!(matches!(payload.0, Repr::Inline(_)), len <= INLINE_MAX);
+            assert_eq!(payload, payload.clone());
+            assert_eq!(payload.detach(), payload);
+            assert_ne!(payload, Payload::NULL);
+        }
+        assert_eq!(Payload::of(&()).unwrap(), Payload::NULL);
+    }
+
+    #[test]
+    fn a_value_may_serialize_others_while_it_is_serialized() {
+        struct Nested(u32);
+        impl Serialize for Nested {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let inner = self.0.checked_sub(1).map(|level| Payload::of(&Nested(level)).unwrap());
+                (self.0, inner).serialize(serializer)
+            }
+        }
+        assert_eq!(Payload::of(&Nested(2)).unwrap().as_bytes(), b"[2,[1,[0,null]]]");
     }
 
     #[test]

@@ -6,12 +6,13 @@
 //! leave in the order they were appended.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use switchboard_event::MessageNumber;
 
 mod droppable;
+mod flags;
 mod frame_queue;
 mod handover;
 mod held_frames;
@@ -20,6 +21,7 @@ mod message;
 mod overflow;
 mod slot;
 
+use flags::{Flagged, FlaggedMutex, Locked};
 use frame_queue::FrameQueue;
 use held_frames::HeldFrames;
 pub(crate) use message::{Bound, CaughtUp, Message};
@@ -34,6 +36,10 @@ const ALMOST_EMPTY: usize = 256;
 /// outbox is left for what is under way.
 const BEHIND: usize = 2;
 
+/// The flags that are read without the lock.
+const CLOSING: u8 = 1;
+const BLOCKED: u8 = 2;
+
 /// Sends bytes to one socket.
 pub trait Transport: Send + Sync + 'static {
     /// Sends as much as the kernel accepts now and returns how much that was. `WouldBlock` if it accepts
@@ -46,7 +52,7 @@ pub trait Transport: Send + Sync + 'static {
 
 /// The send queue of one socket.
 pub struct Outbox {
-    state: Mutex<State>,
+    state: FlaggedMutex<State>,
 }
 
 struct State {
@@ -127,7 +133,7 @@ pub enum Flushed {
 impl Outbox {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
         Outbox {
-            state: Mutex::new(State {
+            state: FlaggedMutex::new(State {
                 transport: Some(transport),
                 queue: FrameQueue::default(),
                 scheduled: false,
@@ -141,8 +147,8 @@ impl Outbox {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no code that holds an outbox panics")
+    fn lock(&self) -> Locked<'_, State> {
+        self.state.lock()
     }
 
     /// Appends a frame. An almost empty outbox accepts one frame of any size; otherwise the bound holds, without the frames of
@@ -204,7 +210,7 @@ impl Outbox {
 
     /// Returns true once the close frame is queued; nothing may follow it.
     pub fn is_closing(&self) -> bool {
-        self.lock().closing
+        self.state.has(CLOSING)
     }
 
     /// Returns true if the outbox is closing because it was full.
@@ -242,7 +248,7 @@ impl Outbox {
 
     /// Returns true while the owner must wait for readiness.
     pub fn is_blocked(&self) -> bool {
-        self.lock().blocked
+        self.state.has(BLOCKED)
     }
 
     /// Drops the transport and the queue. Returns how many data frames were dropped since the last call.
@@ -310,6 +316,12 @@ impl Outbox {
         let bytes = batch.as_slice(scratch);
         let outcome = send(bytes);
         self.lock().record(outcome, bytes.len())
+    }
+}
+
+impl Flagged for State {
+    fn flags(&self) -> u8 {
+        (u8::from(self.closing) * CLOSING) | (u8::from(self.blocked) * BLOCKED)
     }
 }
 

@@ -20,7 +20,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
+use switchboard_event::{Buffer, Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
 use switchboard_hub::{HubEvent, Session};
 use switchboard_wire::DecodeError;
 
@@ -173,7 +173,7 @@ macro_rules! protocols {
         pub(crate) fn receive(
             server: &Arc<Server>,
             socket: &Socket,
-            frame: &Bytes,
+            frame: Buffer<'_>,
             time: Instant,
         ) -> Result<Received, DecodeError> {
             match socket.session().protocol {

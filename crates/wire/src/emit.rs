@@ -3,9 +3,8 @@
 //! Frames are the same in both directions, so servers and clients share this module. Specified in
 //! `spec/emit.md`.
 
-use bytes::Bytes;
-use serde_json::value::RawValue;
-use switchboard_event::{Name, Payload, Position, RoomName};
+use switchboard_event::json::Raw;
+use switchboard_event::{Buffer, Name, Payload, Position, RoomName};
 
 use crate::DecodeError;
 use crate::envelope::{read_members, text_of};
@@ -75,9 +74,10 @@ pub enum Incoming {
 }
 
 /// Decodes one message, text or binary.
-pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
-    let Envelope { event, data, ack, kind } = Envelope::read(frame)?;
-    let slice = |raw: &RawValue| Payload::slice_of(frame, raw);
+pub fn decode<'a>(frame: impl Into<Buffer<'a>>) -> Result<Incoming, DecodeError> {
+    let frame = frame.into();
+    let Envelope { event, data, ack, kind } = Envelope::read(frame.as_bytes())?;
+    let slice = |raw: Raw<'_>| Payload::part_of(frame, raw);
     let ack = ack.map(slice).filter(|ack| !ack.is_falsy());
     if kind.and_then(text_of).as_deref() == Some("ack") {
         let ack = ack.ok_or(DecodeError::MissingField("ackId"))?;
@@ -119,12 +119,12 @@ const RESUME: &str = "@resume";
 pub const NOTICES: [&str; 8] =
     ["@session", "@identified", "@joined", "@left", "@recovered", "@goaway", "@gap", "@refused"];
 
-fn routable(event: &RawValue) -> Option<Name> {
+fn routable(event: Raw<'_>) -> Option<Name> {
     Name::new(&text_of(event)?).ok().filter(|name| !name.starts_with('@'))
 }
 
 /// A string as it is, any other value as JSON; shortened.
-fn shown(event: &RawValue) -> String {
+fn shown(event: Raw<'_>) -> String {
     let text = text_of(event);
     text.as_deref().unwrap_or(event.get()).chars().take(SHOWN_CHARS).collect()
 }
@@ -176,10 +176,10 @@ fn write_data_and_end(out: &mut Vec<u8>, data: &Payload) {
 /// The known members of a frame; the last of duplicate members counts.
 #[derive(Default)]
 struct Envelope<'a> {
-    event: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
-    ack: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
+    event: Option<Raw<'a>>,
+    data: Option<Raw<'a>>,
+    ack: Option<Raw<'a>>,
+    kind: Option<Raw<'a>>,
 }
 
 impl<'a> Envelope<'a> {
@@ -198,12 +198,16 @@ impl<'a> Envelope<'a> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
 
     fn read(frame: &str) -> Incoming {
-        decode(&Bytes::copy_from_slice(frame.as_bytes())).unwrap_or_else(|error| panic!("{frame}: {error}"))
+        let shared = decode(&Bytes::copy_from_slice(frame.as_bytes()));
+        let incoming = decode(frame.as_bytes()).unwrap_or_else(|error| panic!("{frame}: {error}"));
+        assert_eq!(shared.unwrap(), incoming);
+        incoming
     }
 
     fn json(text: &str) -> Payload {
@@ -328,10 +332,10 @@ mod tests {
             r#"{"event":tru}"#,
             &deep,
         ] {
-            assert!(decode(&Bytes::copy_from_slice(bad.as_bytes())).is_err(), "{bad}");
+            assert!(decode(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert!(decode(&Bytes::from_static(b"{\"event\":\"\xff\"}")).is_err());
-        assert!(matches!(decode(&deep.into()), Err(DecodeError::TooDeep)));
+        assert!(decode(&b"{\"event\":\"\xff\"}"[..]).is_err());
+        assert!(matches!(decode(deep.as_bytes()), Err(DecodeError::TooDeep)));
     }
 
     proptest! {
@@ -341,13 +345,13 @@ mod tests {
             write_request(&mut out, &name, &data, &id);
             let ack = Some(Payload::of(&id).unwrap());
             let name = Name::new(&name).unwrap();
-            prop_assert_eq!(decode(&out.into()).unwrap(), Incoming::Event { name, data, ack });
+            prop_assert_eq!(decode(&out[..]).unwrap(), Incoming::Event { name, data, ack });
         }
 
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-z0-9\\\\]{0,60}") {
-            let _ = decode(&bytes.into());
-            let _ = decode(&text.into_bytes().into());
+            let _ = decode(&bytes[..]);
+            let _ = decode(text.as_bytes());
         }
     }
 

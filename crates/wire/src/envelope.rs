@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-use switchboard_event::json::{DEPTH_MAX, Text, for_each_member, is_deeper_than};
+use switchboard_event::json::{DEPTH_MAX, Raw, Text, for_each_raw_member, is_deeper_than};
 
 use crate::DecodeError;
 
@@ -11,12 +10,12 @@ use crate::DecodeError;
 /// skipped: Rust cannot represent it, and no protocol defines such a name.
 pub(crate) fn read_members<'a>(
     frame: &'a [u8],
-    mut visit: impl FnMut(&str, &'a RawValue),
+    mut visit: impl FnMut(&str, Raw<'a>),
 ) -> Result<(), DecodeError> {
     if is_deeper_than(DEPTH_MAX, frame) {
         return Err(DecodeError::TooDeep);
     }
-    for_each_member(frame, |name, value| {
+    for_each_raw_member(frame, |name, value| {
         if let Some(name) = name.unescape() {
             visit(&name, value);
         }
@@ -25,6 +24,6 @@ pub(crate) fn read_members<'a>(
 }
 
 /// The string; `None` for another value, and for a string that Rust cannot represent.
-pub(crate) fn text_of(json: &RawValue) -> Option<Cow<'_, str>> {
-    Text::of(json)?.unescape()
+pub(crate) fn text_of(json: Raw<'_>) -> Option<Cow<'_, str>> {
+    json.text().and_then(Text::unescape)
 }

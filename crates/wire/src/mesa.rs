@@ -4,9 +4,8 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use serde_json::value::RawValue;
-use switchboard_event::{Name, NameError, Payload};
+use switchboard_event::json::Raw;
+use switchboard_event::{Buffer, Name, NameError, Payload};
 
 use crate::DecodeError;
 use crate::envelope::{read_members, text_of};
@@ -65,8 +64,9 @@ pub struct Message {
 }
 
 /// Decodes one message, text or binary.
-pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
-    let envelope = Envelope::read(frame)?;
+pub fn decode<'a>(frame: impl Into<Buffer<'a>>) -> Result<Incoming, DecodeError> {
+    let frame = frame.into();
+    let envelope = Envelope::read(frame.as_bytes())?;
     Ok(match envelope.op()? {
         op::AUTHENTICATE => envelope.authenticate(),
         op::HEARTBEAT => Incoming::Heartbeat,
@@ -79,8 +79,9 @@ pub fn decode(frame: &Bytes) -> Result<Incoming, DecodeError> {
 }
 
 /// Decodes a message of a backend, whatever its operation.
-pub fn decode_message(json: &Bytes) -> Result<Message, DecodeError> {
-    let envelope = Envelope::read(json)?;
+pub fn decode_message<'a>(json: impl Into<Buffer<'a>>) -> Result<Message, DecodeError> {
+    let json = json.into();
+    let envelope = Envelope::read(json.as_bytes())?;
     envelope.message(envelope.op()?, json)
 }
 
@@ -173,9 +174,9 @@ pub fn write_authenticated(out: &mut Vec<u8>, user: &Payload) {
 /// The known members of a frame; the last of duplicate members counts.
 #[derive(Default)]
 struct Envelope<'a> {
-    op: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
-    kind: Option<&'a RawValue>,
+    op: Option<Raw<'a>>,
+    data: Option<Raw<'a>>,
+    kind: Option<Raw<'a>>,
 }
 
 impl<'a> Envelope<'a> {
@@ -201,7 +202,7 @@ impl<'a> Envelope<'a> {
 
     fn authenticate(&self) -> Incoming {
         let (mut token, mut should_sync) = (None, true);
-        let data = self.data.map_or("", RawValue::get);
+        let data = self.data.map_or("", Raw::get);
         let read = read_members(data.as_bytes(), |name, value| match name {
             "token" => token = text_of(value).map(Cow::into_owned),
             "shouldSync" => should_sync = value.get() != "false",
@@ -212,16 +213,16 @@ impl<'a> Envelope<'a> {
         Incoming::Authenticate { token, should_sync }
     }
 
-    fn message(&self, op: i64, frame: &Bytes) -> Result<Message, DecodeError> {
-        let is_null = |raw: &RawValue| raw.get() == "null";
+    fn message(&self, op: i64, frame: Buffer<'_>) -> Result<Message, DecodeError> {
+        let is_null = |raw: &Raw<'_>| raw.get() == "null";
         let data = self.data.filter(|data| !is_null(data));
-        let data = data.map_or(Payload::EMPTY, |data| Payload::slice_of(frame, data));
+        let data = data.map_or(Payload::EMPTY, |data| Payload::part_of(frame, data));
         let kind = self.kind.filter(|kind| !is_null(kind)).map(read_kind).transpose()?;
         Ok(Message { op, kind, data })
     }
 }
 
-fn read_kind(kind: &RawValue) -> Result<Name, DecodeError> {
+fn read_kind(kind: Raw<'_>) -> Result<Name, DecodeError> {
     let name = text_of(kind).and_then(|text| Name::new(&text).ok());
     name.ok_or(DecodeError::WrongField { field: "t", expected: "a string of 1 to 256 bytes" })
 }
@@ -234,7 +235,7 @@ mod tests {
     use super::*;
 
     fn try_read(frame: &str) -> Result<Incoming, DecodeError> {
-        decode(&Bytes::copy_from_slice(frame.as_bytes()))
+        decode(frame.as_bytes())
     }
 
     fn message(op: i64, kind: Option<&str>, data: &str) -> Message {
@@ -355,7 +356,7 @@ mod tests {
             let message = message(op, kind, r#"{"n":1}"#);
             assert_eq!(&*message.name().unwrap(), name);
             let frame = written(|out| write_event(out, name, &message.data, None));
-            assert_eq!(decode(&frame.to_string().into_bytes().into()).unwrap(), Incoming::Message(message));
+            assert_eq!(decode(frame.to_string().as_bytes()).unwrap(), Incoming::Message(message));
         }
         assert!(message(7, Some(&"x".repeat(256)), "{}").name().is_err());
         let unchanged = written(|out| write_event(out, "@op/x", &Payload::EMPTY, None));
@@ -386,8 +387,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-z0-9\\\\_]{0,60}") {
-            let _ = decode(&bytes.into());
-            let _ = decode(&text.into_bytes().into());
+            let _ = decode(&bytes[..]);
+            let _ = decode(text.as_bytes());
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use switchboard_event::json::for_each_member;
+use switchboard_event::json::{Raw, Text, for_each_member, for_each_raw_member};
 use switchboard_event::{Event, Name, Payload, SocketId};
 use switchboard_wire::{emit, koji, mesa};
 
@@ -13,12 +13,21 @@ use switchboard_wire::{emit, koji, mesa};
 type Member = (String, String);
 
 fn members(json: &str) -> Option<Vec<Member>> {
-    let mut members = Vec::new();
-    let visit = |name: switchboard_event::json::Text<'_>, value: &RawValue| {
+    let (mut members, mut members_of_serde) = (Vec::new(), Vec::new());
+    let visit = |name: Text<'_>, value: Raw<'_>| {
         members.push((name.as_json().to_owned(), value.get().to_owned()));
     };
-    for_each_member(json.as_bytes(), visit).ok()?;
-    Some(members)
+    let visit_of_serde = |name: Text<'_>, value: &RawValue| {
+        members_of_serde.push((name.as_json().to_owned(), value.get().to_owned()));
+    };
+    let read = for_each_raw_member(json.as_bytes(), visit);
+    let read_by_serde = for_each_member(json.as_bytes(), visit_of_serde);
+    match (&read, &read_by_serde) {
+        (Ok(()), Ok(())) => assert_eq!(members, members_of_serde),
+        (Err(error), Err(error_of_serde)) => assert_eq!(error.to_string(), error_of_serde.to_string()),
+        _ => panic!("{read:?} is not {read_by_serde:?}: {json}"),
+    }
+    read.is_ok().then_some(members)
 }
 
 /// The object as a tree, if Rust can represent it; the last of repeated members counts.

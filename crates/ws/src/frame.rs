@@ -1,5 +1,9 @@
 //! Frames: a header of 2 to 14 bytes and the payload. The server does not mask its frames; clients do.
 
+mod small_frame;
+
+use std::cell::Cell;
+
 use bytes::Bytes;
 
 /// The opcode of a frame (RFC 6455, section 5.2).
@@ -36,14 +40,39 @@ pub fn encode(opcode: OpCode, payload: &[u8]) -> Bytes {
     encode_with(opcode, payload.len(), |out| out.extend_from_slice(payload))
 }
 
+thread_local! {
+    /// The buffer in which small frames are written.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// A complete frame around the bytes that `write` appends. `payload_hint` is an estimate of their number; a wrong
-/// one costs an allocation.
+/// one costs a copy or an allocation.
 pub fn encode_with(opcode: OpCode, payload_hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-    let mut buffer = Vec::with_capacity(HEADER_BYTES_MAX + payload_hint);
+    let len_hint = HEADER_BYTES_MAX + payload_hint;
+    if len_hint > small_frame::BYTES_MAX {
+        let mut buffer = Vec::with_capacity(len_hint);
+        let start = write_frame(&mut buffer, opcode, write);
+        return Bytes::from(buffer).slice(start..);
+    }
+    // A frame that is written while another one is written gets a buffer of its own.
+    let mut buffer = SCRATCH.take();
+    buffer.clear();
+    let start = write_frame(&mut buffer, opcode, write);
+    match small_frame::share(&buffer[start..]) {
+        Some(frame) => {
+            SCRATCH.set(buffer);
+            frame
+        }
+        None => Bytes::from(buffer).slice(start..),
+    }
+}
+
+/// Writes a frame into an empty buffer. Returns where it starts.
+fn write_frame(buffer: &mut Vec<u8>, opcode: OpCode, write: impl FnOnce(&mut Vec<u8>)) -> usize {
     buffer.resize(HEADER_BYTES_MAX, 0);
-    write(&mut buffer);
+    write(buffer);
     let len = buffer.len() - HEADER_BYTES_MAX;
-    // The header is placed directly before the payload; unused space in front is cut off.
+    // The header is placed directly before the payload; unused space in front is not part of the frame.
     let start = HEADER_BYTES_MAX - header_len(len);
     let header = &mut buffer[start..HEADER_BYTES_MAX];
     header[0] = 0x80 | opcode as u8;
@@ -58,7 +87,7 @@ pub fn encode_with(opcode: OpCode, payload_hint: usize, write: impl FnOnce(&mut 
             header[2..].copy_from_slice(&(len as u64).to_be_bytes());
         }
     }
-    Bytes::from(buffer).slice(start..)
+    start
 }
 
 /// A complete frame of a client with this first byte (FIN and opcode), for tests and load generators. Independent
@@ -103,7 +132,24 @@ mod tests {
 
     #[test]
     fn a_wrong_hint_does_not_change_the_frame() {
-        let frame = encode_with(OpCode::Binary, 0, |out| out.extend_from_slice(b"abc"));
-        assert_eq!(&frame[..], b"\x82\x03abc");
+        for len in [0, 3, 100, small_frame::BYTES_MAX, 1000] {
+            let payload = vec![b'x'; len];
+            let right = encode(OpCode::Binary, &payload);
+            for hint in [0, 100, small_frame::BYTES_MAX, 5000] {
+                let frame = encode_with(OpCode::Binary, hint, |out| out.extend_from_slice(&payload));
+                assert_eq!(frame, right, "{len} bytes, {hint} expected");
+                assert_eq!(frame.clone(), right);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_may_be_written_while_another_one_is_written() {
+        let frame = encode_with(OpCode::Text, 8, |out| {
+            out.extend_from_slice(b"a");
+            let inner = encode(OpCode::Text, b"inner");
+            out.extend_from_slice(&inner[2..]);
+        });
+        assert_eq!(&frame[..], b"\x81\x06ainner");
     }
 }

@@ -178,7 +178,9 @@ impl FrameQueue {
     pub(super) fn next_batch(&self, scratch: &mut Vec<u8>) -> Option<Batch> {
         let first = self.first.as_ref()?;
         let followers = self.rest.as_ref().map_or(0, |rest| rest.frames_before_latest());
-        if followers == 0 || first.len() - self.sent >= COPY_BYTES_MAX {
+        let next = self.rest.as_ref().and_then(|rest| rest.frames.front()).filter(|_| followers > 0);
+        let left = first.len() - self.sent;
+        if left >= COPY_BYTES_MAX || next.is_none_or(|next| left + next.len() > BATCH_BYTES) {
             return Some(Batch::Frame(first.clone(), self.sent));
         }
         scratch.clear();

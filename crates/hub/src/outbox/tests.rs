@@ -1,3 +1,4 @@
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use switchboard_event::OverflowPolicy;
@@ -74,6 +75,31 @@ fn frames_keep_their_order_over_short_sends() {
         assert_eq!(transport.accepted(), b"abcdefgh");
         assert_eq!(outbox.queued_bytes(), 0);
     }
+}
+
+#[test]
+fn large_frames_are_sent_without_a_copy_however_short_the_sends_are() {
+    const LARGE: usize = 64 * 1024;
+    let frames = [b'a', b'b', b'c'].map(|byte| Bytes::from(vec![byte; LARGE]));
+    let outboxes: Vec<_> = (0..3).map(|_| Outbox::new(LimitedTransport::with_room(0))).collect();
+    let mut scratch = Vec::new();
+    for (outbox, step) in outboxes.iter().zip([1000, 10_000, LARGE]) {
+        for frame in &frames {
+            append_frame(outbox, frame, OverflowPolicy::Live, Placement::Next, 1024 * 1024);
+        }
+        let mut received = Vec::new();
+        while outbox.queued_bytes() > 0 {
+            outbox.flush_by(&mut scratch, |batch| {
+                let is_part = |frame: &Bytes| frame.as_ptr_range().contains(&batch.as_ptr());
+                assert!(frames.iter().any(is_part), "a batch of {} bytes is a copy", batch.len());
+                let sent = step.min(batch.len());
+                received.extend_from_slice(&batch[..sent]);
+                Ok(sent)
+            });
+        }
+        assert_eq!(received, frames.concat());
+    }
+    assert_eq!(scratch.capacity(), 0);
 }
 
 #[test]

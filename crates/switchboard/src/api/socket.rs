@@ -130,7 +130,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn set<T: Any + Send + Sync>(&self, key: &str, value: T) {
-        self.connection_state().values().get_or_insert_default().insert(key.into(), Arc::new(value));
+        self.connection_state().set_value(key, Arc::new(value));
     }
 
     /// The value that is stored under a key, if it is of type `T`.
@@ -146,7 +146,7 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn get<T: Any + Clone>(&self, key: &str) -> Option<T> {
-        self.connection_state().values().as_ref()?.get(key)?.downcast_ref::<T>().cloned()
+        self.connection_state().value(key)?.downcast_ref::<T>().cloned()
     }
 
     /// Closes the socket after everything that is queued for it. An application may use code 1000 or a code

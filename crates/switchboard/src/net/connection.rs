@@ -5,24 +5,29 @@
 //! holds bytes only while a message is incomplete, so an idle connection has no buffer.
 
 mod closing;
+mod deferred;
 mod input_limits;
 mod log_kind;
 mod read_ahead;
+#[cfg(test)]
+mod size;
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use switchboard_hub::{Flushed, Outbox, Session};
+use futures_util::FutureExt;
+use switchboard_event::Buffer;
+use switchboard_hub::{Flushed, Outbox, Session, Transport};
 use switchboard_log::{limited, limited_by, printable, printable_error, with_causes};
 use switchboard_ws::close::{CloseCode, close_frame};
 use switchboard_ws::frame::{self, OpCode};
-use switchboard_ws::{Decoder, Message, ProtocolError};
+use switchboard_ws::{Decoder, Message, MessageBytes, ProtocolError};
 
 use crate::api::socket::Socket;
 use crate::net::buffers::with_buffers;
@@ -32,6 +37,7 @@ use crate::net::transport::PeerStream;
 use crate::node::Node;
 use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
+use crate::node::ending_session::Guard;
 use crate::node::flow_control;
 use crate::node::inbox;
 use crate::node::limits::Limits;
@@ -42,6 +48,7 @@ use crate::protocols::received::Received;
 use crate::protocols::{receive, received_bytes, received_pong};
 use crate::routing::request::Request;
 use crate::routing::server::Server;
+use deferred::DeferredEvents;
 use input_limits::{InputError, InputLimits};
 use log_kind::log_kind;
 
@@ -69,8 +76,7 @@ pub(crate) struct Connection {
     undecoded: Vec<u8>,
     /// Events that arrived while the maximum number of handlers was in flight. Replies are never
     /// deferred, because a handler in flight may be waiting for one.
-    deferred: VecDeque<Request>,
-    deferred_bytes: usize,
+    deferred: DeferredEvents,
     /// Bytes that are decoded before the next wait for the flusher lane.
     flush_allowance: u32,
     close: CloseState,
@@ -89,7 +95,7 @@ struct CloseState {
     is_clean: bool,
     /// Code and reason for the `@disconnect` hooks, if the peer or a protocol error caused the close.
     code: Option<CloseCode>,
-    reason: String,
+    reason: Box<str>,
 }
 
 /// Result of one turn of the connection's task.
@@ -117,8 +123,7 @@ impl Connection {
             decoder: Decoder::new(switchboard_ws::Limits { frame_bytes_max: max, message_bytes_max: max }),
             input_limits: InputLimits::new(permit, limits, now()),
             undecoded: read_buf.into(),
-            deferred: VecDeque::new(),
-            deferred_bytes: 0,
+            deferred: DeferredEvents::default(),
             flush_allowance: flush_allowance(limits),
             close: CloseState::default(),
             server,
@@ -127,11 +132,23 @@ impl Connection {
         }
     }
 
+    /// The task of the connection. `guard` is dropped after the session is removed and before the stream is shut down.
+    pub(crate) fn task(mut self, guard: Option<Guard>) -> impl Future<Output = ()> + Send {
+        async move {
+            let outcome = AssertUnwindSafe(self.run()).catch_unwind().await;
+            self.end(guard);
+            Box::pin(self.shut_down_stream()).await;
+            if let Err(panic) = outcome {
+                resume_unwind(panic);
+            }
+        }
+    }
+
     /// Runs until the peer disconnects or the socket is closed.
     ///
     /// Takes a reference, because an argument by value would be stored twice in the task, and the task
     /// is most of an idle connection's memory.
-    pub(crate) async fn run(&mut self) {
+    async fn run(&mut self) {
         // The greeting, which the hub has held back until the client's memberships are complete.
         poll_fn(|cx| {
             with_buffers(|buffers| self.flush_inline(cx, &mut buffers.send));
@@ -247,7 +264,7 @@ impl Connection {
 
     /// Returns true if no more events may be deferred. Nothing is read then until a handler finishes.
     fn is_deferred_full(&self) -> bool {
-        !self.deferred.is_empty() && self.deferred_bytes >= self.node().limits().message_bytes_max
+        !self.deferred.is_empty() && self.deferred.bytes() >= self.node().limits().message_bytes_max
     }
 
     /// Returns true if nothing more is decoded before the flusher lane has sent the frames that earlier messages caused.
@@ -297,14 +314,9 @@ impl Connection {
     /// Starts handlers for deferred events, up to the maximum number in flight.
     fn start_deferred(&mut self) {
         while !self.is_busy()
-            && let Some(request) = self.deferred.pop_front()
+            && let Some(request) = self.deferred.pop()
         {
-            self.deferred_bytes -= deferred_bytes(&request);
             self.server.handle(request, now());
-        }
-        if self.deferred.is_empty() {
-            // Frees the memory of the queue.
-            self.deferred = VecDeque::new();
         }
     }
 
@@ -377,8 +389,11 @@ impl Connection {
         if let Some(raw) = self.server.raw {
             return raw(&self.socket, opcode, &payload);
         }
-        let frame = payload.into_bytes();
-        match receive(&self.server, &self.socket, &frame, started) {
+        let frame = match &payload {
+            MessageBytes::Borrowed(bytes) => Buffer::Borrowed(bytes),
+            MessageBytes::Owned(bytes) => Buffer::Shared(bytes),
+        };
+        match receive(&self.server, &self.socket, frame, started) {
             Ok(received) => self.handle_received(received, started),
             Err(error) => {
                 self.meters().count_ignored_frame(error.reason());
@@ -404,8 +419,7 @@ impl Connection {
         if self.deferred.is_empty() && !self.is_busy() {
             return self.server.handle(request, started);
         }
-        self.deferred_bytes += deferred_bytes(&request);
-        self.deferred.push_back(request);
+        self.deferred.push(request);
     }
 
     /// Closes the connection of a peer that violated the WebSocket protocol.
@@ -427,7 +441,7 @@ impl Connection {
     /// Queues a close frame behind everything that is queued already.
     fn queue_close(&mut self, code: CloseCode, reason: &str) {
         self.close.code = Some(code);
-        self.close.reason = reason.to_owned();
+        self.close.reason = reason.into();
         // The answer to a peer's close frame repeats the code without the reason.
         let sent_reason = if self.close.is_peer_closed { "" } else { reason };
         self.node().hub().close(self.session(), close_frame(code, sent_reason));
@@ -436,20 +450,26 @@ impl Connection {
     /// Sends the frames that handlers queued for this connection during the current turn.
     fn flush_inline(&mut self, cx: &mut Context<'_>, scratch: &mut Vec<u8>) {
         loop {
-            let flushed = match &mut self.stream {
-                PeerStream::Tcp(_) | PeerStream::Tls(_) => self.socket.session().outbox.flush(scratch),
-                other => self
-                    .socket
-                    .session()
-                    .outbox
-                    .flush_by(scratch, |batch| pending_blocks(other.poll_send(cx, batch))),
+            let outbox = &self.socket.session().outbox;
+            let (flushed, sent) = match &mut self.stream {
+                // This task is woken when the kernel accepts more.
+                PeerStream::Tcp(_) | PeerStream::Tls(_) if outbox.is_blocked() => return,
+                PeerStream::Tcp(tcp) => outbox.flush_by(scratch, |batch| tcp.send(batch)),
+                PeerStream::Tls(tls) => outbox.flush_by(scratch, |batch| tls.send(batch)),
+                other => outbox.flush_by(scratch, |batch| pending_blocks(other.poll_send(cx, batch))),
             };
-            self.meters().bytes_sent.increment(flushed.1 as u64);
-            match flushed.0 {
+            if sent > 0 {
+                self.meters().bytes_sent.increment(sent as u64);
+            }
+            match flushed {
                 Flushed::More => {}
                 Flushed::Blocked => return self.flush_until_pending(cx),
-                Flushed::Done => return,
+                Flushed::Done => break,
             }
+        }
+        if self.outbox().is_closing() {
+            // The next turn closes the connection.
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -482,11 +502,6 @@ impl Connection {
 /// Most bytes that are decoded between two waits for the flusher lane.
 fn flush_allowance(limits: &Limits) -> u32 {
     u32::try_from(limits.outbox_bytes_max / UNFLUSHED_PART).unwrap_or(u32::MAX).max(1)
-}
-
-/// Size of a deferred event: its data, and an estimate of its overhead.
-fn deferred_bytes(request: &Request) -> usize {
-    request.payload().as_bytes().len() + 256
 }
 
 /// Converts a pending send into `WouldBlock`, as the outbox expects.

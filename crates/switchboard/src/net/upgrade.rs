@@ -9,7 +9,6 @@ mod resume;
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
-use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -337,7 +336,7 @@ impl UpgradeService {
         (socket, guard)
     }
 
-    /// Starts the connection's task. `guard` is dropped after the session is removed and before the stream is shut down.
+    /// Starts the connection's task.
     fn run(
         &self,
         socket: Socket,
@@ -346,15 +345,8 @@ impl UpgradeService {
         guard: Option<Guard>,
         permit: ConnectionPermit,
     ) {
-        let mut connection = Connection::new(self.server.clone(), socket, stream, read_buf, permit);
-        self.app().node().tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(connection.run()).catch_unwind().await;
-            connection.end(guard);
-            Box::pin(connection.shut_down_stream()).await;
-            if let Err(panic) = outcome {
-                resume_unwind(panic);
-            }
-        });
+        let connection = Connection::new(self.server.clone(), socket, stream, read_buf, permit);
+        self.app().node().tasks.spawn(connection.task(guard));
     }
 }
 

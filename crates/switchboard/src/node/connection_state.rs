@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
@@ -25,15 +25,19 @@ use crate::node::resume::session_state::ResumeState;
 pub(crate) type ProtocolState = Box<dyn Any + Send + Sync>;
 
 /// Values set by handlers, by key.
-pub(crate) type Values = HashMap<Box<str>, Arc<dyn Any + Send + Sync>>;
+type Values = HashMap<Box<str>, Arc<dyn Any + Send + Sync>>;
+
+const VALUES: &str = "no code that holds the values panics";
 
 /// The framework's state of a connection, stored in its [`Session`].
 pub(crate) struct ConnectionState {
     pub(crate) info: ConnectionInfo,
     protocol: ProtocolState,
-    values: Mutex<Option<Box<Values>>>,
+    /// One pointer, empty until a handler sets a value.
+    values: OnceBox<Mutex<Values>>,
     waiting: Mutex<Option<Box<Waiting>>>,
-    deliveries: OnceLock<Box<Deliveries>>,
+    /// One pointer, empty until an inbox is used for this connection.
+    deliveries: OnceBox<Deliveries>,
     /// One pointer, empty until rights matter for this connection.
     grants: OnceBox<Grants>,
     /// One pointer, empty in a session that cannot be resumed.
@@ -73,9 +77,9 @@ impl ConnectionState {
         ConnectionState {
             info,
             protocol,
-            values: Mutex::default(),
+            values: OnceBox::new(),
             waiting: Mutex::default(),
-            deliveries: OnceLock::new(),
+            deliveries: OnceBox::new(),
             grants: OnceBox::new(),
             resume: OnceBox::new(),
             rates: OnceBox::new(),
@@ -110,7 +114,7 @@ impl ConnectionState {
 
     /// [`deliveries`](Self::deliveries), or `None` if no inbox was ever used for this connection.
     pub(crate) fn deliveries_if_any(&self) -> Option<&Deliveries> {
-        self.deliveries.get().map(|deliveries| &**deliveries)
+        self.deliveries.get()
     }
 
     /// The rights of this connection; `None` if they never mattered.
@@ -146,8 +150,13 @@ impl ConnectionState {
         self.rates.get_or_init(Box::default)
     }
 
-    pub(crate) fn values(&self) -> MutexGuard<'_, Option<Box<Values>>> {
-        self.values.lock().expect("no code that holds the values panics")
+    /// The value that a handler has set under a key.
+    pub(crate) fn value(&self, key: &str) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.values.get()?.lock().expect(VALUES).get(key).cloned()
+    }
+
+    pub(crate) fn set_value(&self, key: &str, value: Arc<dyn Any + Send + Sync>) {
+        self.values.get_or_init(Box::default).lock().expect(VALUES).insert(key.into(), value);
     }
 
     fn waiting(&self) -> MutexGuard<'_, Option<Box<Waiting>>> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
+use switchboard_event::{Buffer, Event, Payload, Position, ProjectId, Protocol, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::{DecodeError, emit};
 
@@ -86,7 +86,7 @@ impl WireProtocol for EmitProtocol {
     fn receive(
         server: &Arc<Server>,
         socket: &Socket,
-        frame: &Bytes,
+        frame: Buffer<'_>,
         time: Instant,
     ) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame, time)

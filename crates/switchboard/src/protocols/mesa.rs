@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::Uri;
-use switchboard_event::{Event, ProjectId, Protocol};
+use switchboard_event::{Buffer, Event, ProjectId, Protocol};
 use switchboard_wire::{DecodeError, mesa};
 
 use crate::api::app::App;
@@ -87,7 +87,7 @@ impl WireProtocol for MesaProtocol {
     fn receive(
         server: &Arc<Server>,
         socket: &Socket,
-        frame: &Bytes,
+        frame: Buffer<'_>,
         time: Instant,
     ) -> Result<Received, DecodeError> {
         receive::receive(server, socket, frame, time)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Uri;
 use switchboard_backplane::Publication;
-use switchboard_event::{Event, Payload, Position, ProjectId, RoomName, Target};
+use switchboard_event::{Buffer, Event, Payload, Position, ProjectId, RoomName, Target};
 use switchboard_hub::Session;
 use switchboard_wire::DecodeError;
 
@@ -58,7 +58,7 @@ pub(crate) trait WireProtocol {
     fn receive(
         server: &Arc<Server>,
         socket: &Socket,
-        frame: &Bytes,
+        frame: Buffer<'_>,
         time: Instant,
     ) -> Result<Received, DecodeError>;
 

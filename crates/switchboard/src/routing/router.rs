@@ -1,9 +1,9 @@
 //! The router: maps event names to handlers and their middleware.
 
-use std::collections::HashMap;
 use std::panic::Location;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use indexmap::IndexMap;
 use switchboard_event::NAME_BYTES_MAX;
 use switchboard_log::{limited, printable};

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use bytes::Bytes;
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
-use switchboard_event::json::for_each_member;
-use switchboard_event::{Name, Payload};
+use switchboard_event::json::{Raw, Text, for_each_raw_member};
+use switchboard_event::{Buffer, Name, Payload};
 
 use super::{PLATFORM, PLATFORM_EXTENSION, is_reserved};
 use crate::DecodeError;
@@ -58,15 +57,17 @@ pub enum Incoming {
 }
 
 /// Decodes one message, text or binary. A message over a bound is refused.
-pub fn decode(frame: &Bytes, bounds: MessageBounds) -> Result<Incoming, DecodeError> {
+pub fn decode<'a>(frame: impl Into<Buffer<'a>>, bounds: MessageBounds) -> Result<Incoming, DecodeError> {
     let MessageBounds { units_max, recipients_max } = bounds;
+    let buffer = frame.into();
+    let frame = buffer.as_bytes();
     // A text never has more UTF-16 units than bytes.
     if frame.len() > units_max && utf16_units(frame) > units_max {
         return Err(DecodeError::TooLong { max: units_max });
     }
     let Envelope { event_name, payload, recipients } = Envelope::read(frame)?;
     let payload =
-        payload.map(|raw| Payload::slice_of(frame, raw)).filter(|payload| *payload != Payload::NULL);
+        payload.map(|raw| Payload::part_of(buffer, raw)).filter(|payload| *payload != Payload::NULL);
     let wrong_name = DecodeError::WrongField { field: "eventName", expected: "a string of 1 to 256 bytes" };
     let event_name = event_name.ok_or(DecodeError::MissingField("eventName"))?;
     let Some(event_name) = text_of(event_name) else { return Err(wrong_name) };
@@ -105,7 +106,7 @@ fn platform(action: &str, payload: Option<Payload>) -> Result<Incoming, DecodeEr
 /// The token of an IDENTIFY, if the object has exactly one, and it is a text.
 fn only_token(payload: &Payload) -> Option<String> {
     let mut tokens = Vec::new();
-    for_each_member(payload.as_bytes(), |name, value: &RawValue| {
+    for_each_raw_member(payload.as_bytes(), |name, value| {
         if name.unescape().as_deref() == Some("token") {
             tokens.push(value);
         }
@@ -120,18 +121,18 @@ fn reserved(name: &str) -> DecodeError {
 }
 
 /// A string is a list of one. Values that cannot be an id are skipped.
-fn read_recipients(raw: &RawValue, max: usize) -> Result<Option<Vec<Name>>, DecodeError> {
+fn read_recipients(raw: Raw<'_>, max: usize) -> Result<Option<Vec<Name>>, DecodeError> {
     let ids: Vec<Name> = match raw.get().as_bytes() {
         b"null" => return Ok(None),
-        [b'"', ..] => read_id(raw).into_iter().collect(),
+        [b'"', ..] => raw.text().and_then(read_id).into_iter().collect(),
         [b'[', ..] => serde_json::Deserializer::from_str(raw.get()).deserialize_seq(IdsVisitor { max })?,
         _ => return Err(DecodeError::WrongField { field: "recipients", expected: "a list of ids" }),
     };
     if ids.len() > max { Err(DecodeError::TooManyRecipients { max }) } else { Ok(Some(ids)) }
 }
 
-fn read_id(json: &RawValue) -> Option<Name> {
-    Name::new(&text_of(json)?).ok()
+fn read_id(id: Text<'_>) -> Option<Name> {
+    Name::new(&id.unescape()?).ok()
 }
 
 fn utf16_units(text: &[u8]) -> usize {
@@ -142,9 +143,9 @@ fn utf16_units(text: &[u8]) -> usize {
 /// The known members of a frame; the last of duplicate members counts.
 #[derive(Default)]
 struct Envelope<'a> {
-    event_name: Option<&'a RawValue>,
-    payload: Option<&'a RawValue>,
-    recipients: Option<&'a RawValue>,
+    event_name: Option<Raw<'a>>,
+    payload: Option<Raw<'a>>,
+    recipients: Option<Raw<'a>>,
 }
 
 impl<'a> Envelope<'a> {
@@ -176,7 +177,7 @@ impl<'de> Visitor<'de> for IdsVisitor {
         let mut ids = Vec::new();
         while let Some(one) = list.next_element::<&RawValue>()? {
             if ids.len() <= self.max {
-                ids.extend(read_id(one));
+                ids.extend(Text::of(one).and_then(read_id));
             }
         }
         Ok(ids)
@@ -190,7 +191,7 @@ mod tests {
     use super::*;
 
     fn try_read(frame: &str) -> Result<Incoming, DecodeError> {
-        decode(&Bytes::copy_from_slice(frame.as_bytes()), MessageBounds::default())
+        decode(frame.as_bytes(), MessageBounds::default())
     }
 
     fn read(frame: &str) -> Incoming {
@@ -238,7 +239,7 @@ mod tests {
         let bounds = MessageBounds { recipients_max: 3, ..MessageBounds::default() };
         let to = |recipients: &str| {
             let frame = format!(r#"{{"eventName":"a","recipients":{recipients}}}"#);
-            decode(&frame.into_bytes().into(), bounds)
+            decode(frame.as_bytes(), bounds)
         };
         assert_eq!(to(r#"["x","y",5,"z",null]"#).unwrap(), event("a", "{}", Some(&["x", "y", "z"])));
         for too_many in [r#"["x","y","z","x"]"#, r#"["1","2","3","4","5","6"]"#] {
@@ -307,7 +308,7 @@ mod tests {
         {
             assert!(try_read(bad).is_err(), "{bad}");
         }
-        assert!(decode(&Bytes::from_static(b"{\"eventName\":\"\xff\"}"), MessageBounds::default()).is_err());
+        assert!(decode(&b"{\"eventName\":\"\xff\"}"[..], MessageBounds::default()).is_err());
     }
 
     #[test]
@@ -325,8 +326,8 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in any::<Vec<u8>>(), text in "[\\[\\]{}\":,a-z0-9\\\\_]{0,60}") {
             let bounds = MessageBounds { units_max: 100, recipients_max: 3 };
-            let _ = decode(&bytes.into(), bounds);
-            let _ = decode(&text.into_bytes().into(), bounds);
+            let _ = decode(&bytes[..], bounds);
+            let _ = decode(text.as_bytes(), bounds);
         }
     }
 }

@@ -133,7 +133,7 @@ impl Connection {
 
     /// Ends the connection. Its session ends with it, unless the connection broke and the client may resume the session.
     /// `guard` is dropped with the session.
-    pub(crate) fn end(&mut self, guard: Option<Guard>) {
+    pub(super) fn end(&mut self, guard: Option<Guard>) {
         let overflowed = self.outbox().has_overflowed().then_some(CloseCode::TRY_AGAIN_LATER);
         let code_of_node = self.connection_state().close_code().or(overflowed);
         let code = self.close.code.or(code_of_node).unwrap_or(CloseCode::ABNORMAL);
@@ -159,7 +159,7 @@ impl Connection {
 
     /// Shuts the stream down after a clean close. Called after the session is removed, so a client that
     /// waits for the end of the stream before it reconnects, as browsers do, finds its seat free.
-    pub(crate) async fn shut_down_stream(&mut self) {
+    pub(super) async fn shut_down_stream(&mut self) {
         if self.close.is_clean {
             let timeout = self.node().limits().close_timeout;
             let _ = tokio::time::timeout(timeout, async {

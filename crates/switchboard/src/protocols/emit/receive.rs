@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
 use switchboard_backplane::ClientAction;
-use switchboard_event::Protocol;
+use switchboard_event::{Buffer, Protocol};
 use switchboard_wire::DecodeError;
 use switchboard_wire::emit::{self, Incoming};
 
@@ -27,7 +26,7 @@ use crate::routing::server::Server;
 pub(crate) fn receive(
     server: &Arc<Server>,
     socket: &Socket,
-    frame: &Bytes,
+    frame: Buffer<'_>,
     time: Instant,
 ) -> Result<Received, DecodeError> {
     let incoming = emit::decode(frame)?;

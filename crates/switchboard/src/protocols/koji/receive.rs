@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use switchboard_event::{Audience, Name, Payload, Protocol, RatedOperation, Resource, Target};
+use switchboard_event::{Audience, Buffer, Name, Payload, Protocol, RatedOperation, Resource, Target};
 use switchboard_wire::DecodeError;
 use switchboard_wire::koji::{self, Incoming};
 
@@ -29,7 +28,7 @@ use crate::routing::server::Server;
 pub(crate) fn receive(
     server: &Arc<Server>,
     socket: &Socket,
-    frame: &Bytes,
+    frame: Buffer<'_>,
     time: Instant,
 ) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use bytes::Bytes;
 use switchboard_backplane::{ClientAction, ClientMessage};
-use switchboard_event::{Payload, Protocol};
+use switchboard_event::{Buffer, Payload, Protocol};
 use switchboard_wire::DecodeError;
 use switchboard_wire::mesa::{self, Incoming, Message, op};
 use switchboard_ws::CloseCode;
@@ -25,7 +24,7 @@ use crate::routing::server::Server;
 pub(crate) fn receive(
     server: &Arc<Server>,
     socket: &Socket,
-    frame: &Bytes,
+    frame: Buffer<'_>,
     time: Instant,
 ) -> Result<Received, DecodeError> {
     let (node, session) = (socket.node(), socket.session());
