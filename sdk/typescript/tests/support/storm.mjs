@@ -339,7 +339,7 @@ export async function storm({
         await node.start();
       });
     }
-    if (redis?.disturb) {
+    if (redis?.disturb && redisEveryMs) {
       every(redisEveryMs, async () => {
         counts.disturbances++;
         logAt(`Redis: ${(await redis.disturb(random)) ?? "disturbed"}`);
