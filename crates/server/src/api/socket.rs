@@ -42,9 +42,7 @@ pub(super) struct SocketState {
 pub(super) async fn endpoint(context: Context, socket: SocketQuery) -> Result<SocketState, Problem> {
     let app = context.project(socket.project.as_deref())?;
     let connected = app.socket_exists(socket.socket).await.map_err(query)?;
-    let mut entry = SocketEntry::from(socket.socket);
-    if connected {
-        entry.details = details_of(&app, &[socket.socket]).await?.pop().map(Into::into);
-    }
+    let details = if connected { details_of(&app, &[socket.socket]).await?.pop() } else { None };
+    let entry = details.map_or_else(|| SocketEntry::from(socket.socket), SocketEntry::from);
     Ok(SocketState { socket: entry, connected, as_of_ms: now_ms() })
 }

@@ -65,34 +65,31 @@ pub(super) struct SocketEntry {
     /// The node that it is connected to.
     #[schema(example = "0badcafe")]
     pub(super) node: String,
-    /// The protocol, address and user, if they are requested.
-    #[serde(flatten)]
-    pub(super) details: Option<SocketDetailsEntry>,
-}
-
-/// What the node of a socket knows about its client.
-#[derive(Serialize, ToSchema)]
-pub(super) struct SocketDetailsEntry {
-    /// `emit`, `koji` or `mesa`.
-    #[schema(example = "emit")]
-    protocol: String,
+    /// `emit`, `koji` or `mesa`. Left out, as `address` and `user`, unless details are requested.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "emit")]
+    protocol: Option<String>,
     /// The client's address, as trusted proxies report it.
-    #[schema(value_type = Option<String>, example = "198.51.100.7")]
-    address: Option<IpAddr>,
-    /// The user that the socket is logged in as; `null` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "198.51.100.7")]
+    address: Option<String>,
+    /// The user that the socket is logged in as. Left out if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     user: Option<String>,
 }
 
-impl From<SocketDetails> for SocketDetailsEntry {
-    fn from(SocketDetails { protocol, address, user, .. }: SocketDetails) -> Self {
-        SocketDetailsEntry { protocol, address, user }
+impl From<SocketDetails> for SocketEntry {
+    fn from(SocketDetails { socket, protocol, address, user, .. }: SocketDetails) -> Self {
+        let address = address.map(|address| address.to_string());
+        SocketEntry { protocol: Some(protocol), address, user, ..SocketEntry::from(socket) }
     }
 }
 
 impl From<SocketId> for SocketEntry {
     fn from(socket: SocketId) -> Self {
         let node: NodeId = socket.node();
-        SocketEntry { socket, node: node.to_string(), details: None }
+        SocketEntry { socket, node: node.to_string(), protocol: None, address: None, user: None }
     }
 }
 
@@ -161,10 +158,7 @@ pub(super) async fn list_with_details(
     let mut found = details_of(app, &ids).await?;
     found.retain(is_listed);
     found.sort_unstable_by_key(|details| details.socket);
-    let sockets = found.into_iter().map(|details| SocketEntry {
-        details: Some(details.clone().into()),
-        ..SocketEntry::from(details.socket)
-    });
+    let sockets = found.into_iter().map(SocketEntry::from);
     Ok(SocketPage { sockets: sockets.collect(), next, as_of_ms: now_ms() })
 }
 
