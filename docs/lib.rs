@@ -19,6 +19,7 @@ documents! {
     Backends: "guides/backends.md",
     Draining: "guides/draining.md",
     EmbeddingInAxum: "guides/embedding-in-axum.md",
+    Explain: "guides/explain.md",
     Handlers: "guides/handlers.md",
     History: "guides/history.md",
     LogsAndMetrics: "guides/logs-and-metrics.md",

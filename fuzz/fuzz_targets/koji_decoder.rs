@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(Incoming::Event { name, payload, .. }) = decoded else { return };
     assert!(!koji::is_reserved(&name), "a client cannot send a platform event");
     let sender = SocketId::random();
-    let event = Event { name, data: payload, sender: Some(sender), time_ms: 7 };
+    let event = Event { name, data: payload, sender: Some(sender), time_ms: 7, trace: None };
     let mut out = Vec::new();
     koji::write_event(&mut out, &event, 3);
     let frame = Payload::parse_bytes(out.into()).expect("an encoded event is JSON");

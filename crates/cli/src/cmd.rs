@@ -12,6 +12,7 @@ mod disconnect;
 mod dispatch;
 mod drain;
 mod emit;
+mod explain;
 mod health;
 mod history;
 mod hooks;

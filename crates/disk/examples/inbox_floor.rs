@@ -162,7 +162,7 @@ async fn wait_for_room(in_flight: &mut JoinSet<Result<()>>, window: usize) -> Re
 async fn append(args: &Args, inbox: &Arc<dyn Inbox>) -> Result<()> {
     let project = ProjectId::new("default")?;
     let data = Payload::of(&"x".repeat(DATA_BYTES - 2))?;
-    let event = Arc::new(Event { name: Name::new("N")?, data, sender: None, time_ms: 0 });
+    let event = Arc::new(Event { name: Name::new("N")?, data, sender: None, time_ms: 0, trace: None });
     let mut in_flight = JoinSet::new();
     for n in 0..args.users * args.each {
         wait_for_room(&mut in_flight, args.window).await?;

@@ -252,7 +252,7 @@ mod tests {
     use crate::file::Transaction;
 
     fn encoded(event: &str) -> Vec<u8> {
-        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0 };
+        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
         let mut bytes = Vec::new();
         event.write(&mut bytes);
         bytes
@@ -290,7 +290,7 @@ mod tests {
         let inbox = DiskInbox { file, shared, jobs: Some(sender), writer: None, age_max_ms: 60_000 };
         let (project, users) = (name("p"), [name("7")]);
         let data = Payload::of(&"x".repeat(1024 * 1024)).unwrap();
-        let event = Event { name: name("N"), data, sender: None, time_ms: 0 };
+        let event = Event { name: name("N"), data, sender: None, time_ms: 0, trace: None };
         let mut context = Context::from_waker(Waker::noop());
         let mut puts: Vec<_> = (0..17).map(|_| inbox.put(&project, &users, &event)).collect();
         assert!(puts.iter_mut().all(|put| put.as_mut().poll(&mut context).is_pending()));

@@ -12,7 +12,7 @@
 //! let inbox = DiskInbox::open(path.as_ref(), InboxLimits::default())?;
 //! // An app uses it after `App::with_inbox(Arc::new(inbox))`.
 //! let (project, user) = (ProjectId::new("default")?, UserId::new("7")?);
-//! let event = Event { name: Name::new("INVITE")?, data: Payload::EMPTY, sender: None, time_ms: 0 };
+//! let event = Event { name: Name::new("INVITE")?, data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
 //! let stored = inbox.put(&project, &[user], &event).await?; // returns when the message is on disk
 //! assert_eq!(stored.inboxes, 1);
 //! # Ok(()) }

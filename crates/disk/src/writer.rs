@@ -345,7 +345,7 @@ mod tests {
         fn put_at(&mut self, now: Now) {
             let (project, users) = (ProjectId::new("p").unwrap(), vec![UserId::new("7").unwrap()]);
             let name = Name::new("N").unwrap();
-            let event = Event { name, data: Payload::EMPTY, sender: None, time_ms: 0 };
+            let event = Event { name, data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
             let done = oneshot::channel().0;
             self.write(vec![Job::Put { project, users, event, done }], now).outcome.unwrap();
         }

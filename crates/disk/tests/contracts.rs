@@ -61,7 +61,7 @@ async fn revocations_are_stored_beside_the_messages_and_outlive_the_process() {
 }
 
 fn message() -> Event {
-    Event { name: Name::new("N").unwrap(), data: Payload::EMPTY, sender: None, time_ms: 0 }
+    Event { name: Name::new("N").unwrap(), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None }
 }
 
 #[tokio::test]

@@ -116,8 +116,8 @@ impl Dispatcher {
             let is_stored = sync && !to.users.contains(&EVERYONE);
             return Ok(Dispatched { inboxes: is_stored.then_some(inboxes), evicted: 0 });
         }
-        let event =
-            Event { name: message.name.clone(), data: message.data.clone(), sender: None, time_ms: now_ms() };
+        let Message { name, data, trace, .. } = message.clone();
+        let event = Event { name, data, sender: None, time_ms: now_ms(), trace };
         if sync && let Some(users) = users_of(&audience) {
             let stored = self.publisher.store(&self.project, &users, &event).await?;
             return Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: stored.evicted });

@@ -26,5 +26,7 @@ pub use error::{ConnectError, DispatchError, MessageError};
 pub use message::Message;
 pub use options::DispatcherOptions;
 pub use switchboard_backplane::InboxLimits;
-pub use switchboard_event::{Audience, IntoAudience, LatestKey, Name, OverflowPolicy, SocketId, Target};
+pub use switchboard_event::{
+    Audience, IntoAudience, LatestKey, Name, OverflowPolicy, SocketId, Target, TraceId,
+};
 pub use switchboard_redis::{Mode, Options as RedisOptions};

@@ -1,7 +1,7 @@
 //! A message to dispatch.
 
 use serde::Serialize;
-use switchboard_event::{Name, OverflowPolicy, Payload};
+use switchboard_event::{Name, OverflowPolicy, Payload, TraceId};
 use switchboard_wire::mesa::event_name;
 
 use crate::error::MessageError;
@@ -14,6 +14,7 @@ pub struct Message {
     pub(crate) data: Payload,
     pub(crate) sync: bool,
     pub(crate) policy: OverflowPolicy,
+    pub(crate) trace: Option<TraceId>,
     op: i64,
     kind: Option<Name>,
 }
@@ -53,7 +54,7 @@ impl Message {
     fn with_payload(op: i64, data: Payload, kind: Option<Name>) -> Result<Self, MessageError> {
         let data = data.checked_depth()?;
         let (name, policy) = (event_name(op, kind.as_ref())?, OverflowPolicy::Live);
-        Ok(Message { name, data, sync: true, policy, op, kind })
+        Ok(Message { name, data, sync: true, policy, trace: None, op, kind })
     }
 
     /// Does not store the message in inboxes, regardless of the dispatcher's options.
@@ -72,6 +73,25 @@ impl Message {
     /// ```
     pub fn with_policy(self, policy: OverflowPolicy) -> Self {
         Message { policy, sync: false, ..self }
+    }
+
+    /// Records what becomes of the message at each node. Every dispatch of this message or of its clones shares the id
+    /// [`trace_id`](Self::trace_id), so use a new message for each. Original servers do not record anything.
+    ///
+    /// ```
+    /// use switchboard_dispatcher::Message;
+    ///
+    /// let message = Message::new(0, &[3, 4], "TICK")?.with_trace();
+    /// println!("switchboard explain {}", message.trace_id().unwrap());
+    /// # Ok::<(), switchboard_dispatcher::MessageError>(())
+    /// ```
+    pub fn with_trace(self) -> Self {
+        Message { trace: Some(TraceId::random()), ..self }
+    }
+
+    /// The id of the trace; none unless the message is [traced](Self::with_trace).
+    pub fn trace_id(&self) -> Option<TraceId> {
+        self.trace
     }
 
     /// The message in the format of original Mesa servers.

@@ -1,6 +1,6 @@
 //! Events: a name, data, and the sender.
 
-use crate::{Name, Payload, SocketId};
+use crate::{Name, Payload, SocketId, TraceId};
 
 /// The wire protocol of a connection. It translates frames to events and back and makes no decisions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,4 +46,6 @@ pub struct Event {
     pub sender: Option<SocketId>,
     /// When the sender's node received it, in milliseconds since 1970 by that node's clock.
     pub time_ms: u64,
+    /// The trace that records what becomes of it; none for most events.
+    pub trace: Option<TraceId>,
 }

@@ -17,6 +17,7 @@ mod rates;
 mod rights;
 mod target;
 mod time;
+mod trace_id;
 
 pub use binary::EventDecodeError;
 pub use event::{Event, Protocol};
@@ -36,3 +37,4 @@ pub use rights::{
 };
 pub use target::{Audience, AudienceError, IntoAudience, Target};
 pub use time::unix_ms;
+pub use trace_id::{TraceId, TraceIdError};

@@ -74,7 +74,13 @@ mod tests {
 
     #[test]
     fn a_frame_is_encoded_once_for_each_protocol_and_once_more_with_the_position() {
-        let event = Event { name: Name::new("e").unwrap(), data: Payload::NULL, sender: None, time_ms: 0 };
+        let event = Event {
+            name: Name::new("e").unwrap(),
+            data: Payload::NULL,
+            sender: None,
+            time_ms: 0,
+            trace: None,
+        };
         let at = Position { epoch: Epoch(1), offset: 7 };
         let parcel = Parcel::new(event, OverflowPolicy::Live).with_position(&RoomName::new("r").unwrap(), at);
         let mut encoded = Vec::new();

@@ -73,7 +73,7 @@ pub struct HubStats {
     /// Frames that were queued when their connection ended.
     pub unsent: AtomicU64,
     /// Events for users or sockets of which none was connected, as far as this node can know.
-    pub unreached: AtomicU64,
+    pub unreached: Arc<AtomicU64>,
     /// Messages that the history of their room has taken.
     pub recorded: AtomicU64,
     /// Messages that it did not take because it was unavailable.
@@ -109,6 +109,13 @@ impl Delivery {
         }
         self.count(&delivered, frame.len());
         delivered
+    }
+
+    /// The frame of a parcel for a receiver.
+    pub(crate) fn frame<'a>(&self, parcel: &'a Parcel, session: &Session) -> Option<&'a Bytes> {
+        let protocol = session.protocol;
+        let encode = |event: &Event, at: Option<(&RoomName, Position)>| (self.encode)(protocol, event, at);
+        parcel.frame(protocol, session.wants_positions, encode)
     }
 
     /// Starts the delivery of one parcel to many outboxes.
@@ -194,7 +201,7 @@ pub(crate) struct FanOut<'a> {
     delivery: &'a Delivery,
     parcel: &'a Parcel,
     message: Message<'a>,
-    delivered: Delivered,
+    pub(crate) delivered: Delivered,
     frame_bytes: usize,
     to_flush: Vec<Arc<Session>>,
     /// The receivers for which the sender is to wait.
@@ -203,11 +210,8 @@ pub(crate) struct FanOut<'a> {
 
 impl FanOut<'_> {
     pub(crate) fn deliver_to(&mut self, session: &Arc<Session>) {
-        let (delivery, protocol) = (self.delivery, session.protocol);
-        let encode =
-            |event: &Event, at: Option<(&RoomName, Position)>| (delivery.encode)(protocol, event, at);
-        let frame = self.parcel.frame(protocol, session.wants_positions, encode);
-        let Some(frame) = frame else { return self.delivered.reserved += 1 };
+        let delivery = self.delivery;
+        let Some(frame) = delivery.frame(self.parcel, session) else { return self.delivered.reserved += 1 };
         self.frame_bytes = frame.len();
         let behind = self.delivered.behind;
         if delivery.append(session, frame, self.message, Placement::Next, &mut self.delivered) {

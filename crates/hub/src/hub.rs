@@ -3,6 +3,7 @@
 mod memberships;
 mod recorded;
 mod sending;
+mod traced;
 
 pub use recorded::{Filled, Gap};
 
@@ -21,6 +22,7 @@ use crate::outbox::Transport;
 use crate::room_cursors::RoomCursors;
 use crate::room_history::RoomHistory;
 use crate::session::{MemberSets, Session};
+use crate::trace::{Tracer, Tracing};
 
 /// The parts and bounds of a hub.
 pub struct HubConfig {
@@ -110,6 +112,7 @@ pub struct Hub {
     overflow_rules: OverflowRules,
     cursors: RoomCursors,
     membership_listener: OnceLock<MembershipListener>,
+    tracing: Tracing,
 }
 
 impl Hub {
@@ -144,6 +147,7 @@ impl Hub {
             overflow_rules,
             cursors: RoomCursors::default(),
             membership_listener: OnceLock::new(),
+            tracing: Tracing::default(),
         });
         let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
         let members: Weak<dyn LocalMembers> = Arc::downgrade(&(hub.index.clone() as Arc<dyn LocalMembers>));
@@ -196,6 +200,16 @@ impl Hub {
     /// Sets the listener for changes of memberships. Later calls do nothing; changes before the first are not reported.
     pub fn listen_to_memberships(&self, listener: MembershipListener) {
         let _ = self.membership_listener.set(listener);
+    }
+
+    /// Sets the tracer. Later calls do nothing; without one no message is traced.
+    pub fn trace_with(&self, tracer: Arc<dyn Tracer>) {
+        self.tracing.set_tracer(tracer);
+    }
+
+    /// Sets whether each message of this node is offered to the tracer.
+    pub fn set_sampling(&self, is_sampling: bool) {
+        self.tracing.set_sampling(is_sampling);
     }
 
     fn notify_membership(&self, session: &Session, sets: &MemberSets, target: &Target, joined: bool) {

@@ -17,6 +17,7 @@ mod resolve;
 mod room_cursors;
 mod room_history;
 mod session;
+mod trace;
 
 pub use delivery::{Delivered, Encode, FlushScheduler, HubStats};
 pub use hub::{
@@ -24,8 +25,11 @@ pub use hub::{
 };
 pub use hub_event::{HubEvent, Listener, Stage};
 pub use index::Index;
-pub use outbox::{Backlog, DroppedFrames, Flushed, Lag, Loss, Outbox, Slot, Transport};
+pub use outbox::{
+    Backlog, DroppedFrames, Flushed, Lag, Loss, Outbox, QueueEnd, QueueWatcher, Slot, Transport,
+};
 pub use outbox_totals::OutboxTotals;
 pub use project::Project;
 pub use room_history::RoomHistory;
 pub use session::{JoinError, Session};
+pub use trace::{ReceiverOutcome, TracePoint, Tracer};

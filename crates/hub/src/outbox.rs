@@ -20,6 +20,8 @@ mod losses;
 mod message;
 mod overflow;
 mod slot;
+mod watches;
+mod watching;
 
 use flags::{Flagged, FlaggedMutex, Locked};
 use frame_queue::FrameQueue;
@@ -27,6 +29,8 @@ use held_frames::HeldFrames;
 pub(crate) use message::{Bound, CaughtUp, Message};
 pub use message::{DroppedFrames, Lag, Loss};
 pub use slot::Slot;
+pub(crate) use watches::Watch;
+pub use watches::{QueueEnd, QueueWatcher};
 
 /// The divisor of the bound for "almost empty": with at most 4 KiB of 1 MiB queued, one frame of any size is
 /// accepted.
@@ -228,6 +232,11 @@ impl Outbox {
         self.lock().queue.bounded_bytes()
     }
 
+    /// Returns true while later frames are held back.
+    pub fn is_paused(&self) -> bool {
+        self.lock().held.is_some()
+    }
+
     /// Returns true if a frame of the slot waits behind others.
     pub fn has_waiting(&self, slot: Slot) -> bool {
         self.lock().queue.has_latest(slot)
@@ -387,6 +396,7 @@ impl State {
     fn release(&mut self) -> bool {
         let Some(held) = self.held.take() else { return false };
         held.into_frames().for_each(|frame| self.queue.push(frame));
+        self.queue.end_missing_watches();
         !self.queue.is_empty() && self.schedule()
     }
 

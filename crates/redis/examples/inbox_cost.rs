@@ -159,7 +159,7 @@ fn limits() -> InboxLimits {
 
 fn event() -> Done<Arc<Event>> {
     let data = Payload::of(&"x".repeat(DATA_BYTES - 2))?;
-    Ok(Arc::new(Event { name: Name::new("N")?, data, sender: None, time_ms: 0 }))
+    Ok(Arc::new(Event { name: Name::new("N")?, data, sender: None, time_ms: 0, trace: None }))
 }
 
 /// Waits until fewer than `window` tasks are running.

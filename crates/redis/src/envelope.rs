@@ -329,7 +329,7 @@ fn event(message: Bytes) -> Result<Event, EnvelopeError> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use switchboard_event::{Name, ShardName};
+    use switchboard_event::{Name, ShardName, TraceId};
 
     const STAMP: Stamp = Stamp { node: NodeId(7), number: 1 << 40 };
 
@@ -343,6 +343,7 @@ mod tests {
             data: Payload::parse(r#"{"text":"hé"}"#).unwrap(),
             sender: Some(SocketId::random()),
             time_ms: 1_700_000_000_000,
+            trace: Some(TraceId::random()),
         };
         let content = Content::Event { event, policy: OverflowPolicy::Volatile, position: None };
         Publication { project: ProjectId::new("a:b").unwrap(), audience, content }

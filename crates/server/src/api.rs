@@ -16,6 +16,7 @@ mod drain;
 mod endpoint;
 #[cfg(test)]
 mod examples;
+mod explain;
 mod figures;
 mod history;
 mod hooks;
@@ -48,6 +49,8 @@ mod sockets;
 mod state;
 mod tag;
 mod targets;
+mod trace;
+mod traces;
 mod untag;
 mod user;
 mod users;
@@ -111,7 +114,7 @@ macro_rules! endpoints {
 
 endpoints! {
     Every: batch;
-    Read: connection connections figures history hooks inbox info members nodes room rooms settings shard shards socket sockets user users;
+    Read: connection connections explain figures history hooks inbox info members nodes room rooms settings shard shards socket sockets trace traces user users;
     Send: dispatch request send;
     Manage: clear_inbox disconnect drain join keys leave reload replay_hooks revoke tag untag;
 }

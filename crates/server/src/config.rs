@@ -43,6 +43,7 @@ mod shown;
 mod sources;
 mod tls;
 mod toml_file;
+mod traces;
 mod tree;
 
 use std::net::SocketAddr;
@@ -87,6 +88,7 @@ pub(crate) use sources::Origin;
 pub use sources::Sources;
 pub(crate) use tls::TlsFiles;
 pub use tls::{Tls, TlsCertificate, TlsFileError, TlsListener};
+pub use traces::Traces;
 
 use access::Exposure;
 use no_effect::NoEffect;
@@ -156,6 +158,8 @@ pub struct Config {
     pub node: Node,
     /// Sessions that outlive their connections.
     pub resume: Resume,
+    /// Traces: the recorded path of single messages.
+    pub traces: Traces,
     /// The page of `serve` at `/`.
     pub page: Page,
     /// The log.
@@ -229,6 +233,7 @@ impl Default for Config {
             redis: Redis::default(),
             node: Node::default(),
             resume: Resume::default(),
+            traces: Traces::default(),
             page: Page::default(),
             log: Log::default(),
             stop: Stop::default(),
@@ -288,6 +293,7 @@ impl Config {
         self.redis.check(&self.node)?;
         self.reports.check(&self.reported())?;
         self.resume.check()?;
+        self.traces.check()?;
         self.hooks.check(&self.projects)?;
         self.handlers.check()?;
         self.auth.check()?;
@@ -339,6 +345,7 @@ impl Config {
                 self.history.no_effect(!self.redis.url.is_empty()),
                 self.reports.no_effect(&self.reported()),
                 self.resume.no_effect(),
+                self.traces.no_effect(),
             ]
             .into_iter()
             .flatten(),

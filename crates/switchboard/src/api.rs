@@ -11,3 +11,4 @@ pub(crate) mod revoke;
 pub(crate) mod setup;
 pub(crate) mod socket;
 mod socket_details;
+mod trace;

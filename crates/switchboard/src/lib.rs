@@ -37,6 +37,7 @@
 //! | [`rates`] | rate rules, and the cost of requests |
 //! | [`backplane`] | the traits behind which nodes share state, and their implementations for one process |
 //! | [`hub`] | sessions and member sets of one node |
+//! | [`trace`] | the recorded path of single messages |
 //! | [`limit`] | the form of limits in settings, for `serde` |
 
 // The layers of the crate, from the top down. A file imports files of its own layer and of lower
@@ -89,6 +90,19 @@ pub mod backplane {
 /// The sessions and member sets of one node, for [`App::hub`].
 pub mod hub {
     pub use switchboard_hub::{Hub, HubStats, Index, Scope};
+}
+
+/// The recorded path of single messages, for [`App::trace`].
+pub mod trace {
+    pub use switchboard_event::{TraceId, TraceIdError};
+
+    pub use crate::node::dry_run::collect::ExplainError;
+    pub use crate::node::dry_run::view::{Explanation, NodeView, Planned, Prospect, SenderView, SocketView};
+    pub use crate::node::trace::options::Tracing;
+    pub use crate::node::trace::record::{
+        Described, NodeTrace, Outcome, RecentTrace, RecentTraces, Recipient, TimedStep, Totals, Trace,
+        TraceStep,
+    };
 }
 
 /// How often clients may send events: the rules for [`App::with_rate_rules`].

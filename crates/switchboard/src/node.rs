@@ -14,6 +14,7 @@ pub(crate) mod connection_info;
 pub(crate) mod connection_state;
 pub(crate) mod delays;
 pub(crate) mod drain;
+pub(crate) mod dry_run;
 pub(crate) mod encoders;
 pub(crate) mod ending_session;
 pub(crate) mod errors;
@@ -34,6 +35,7 @@ pub(crate) mod network;
 pub(crate) mod node_queries;
 pub(crate) mod overflow;
 pub(crate) mod overflowed_receivers;
+pub(crate) mod questions;
 pub(crate) mod rates;
 pub(crate) mod refusal_reason;
 pub(crate) mod refused_event;
@@ -54,8 +56,10 @@ pub(crate) mod tasks;
 pub(crate) mod token_bindings;
 pub(crate) mod token_bucket;
 pub(crate) mod token_turns;
+pub(crate) mod trace;
 pub(crate) mod type_map;
 pub(crate) mod verifier;
+pub(crate) mod words;
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -93,6 +97,8 @@ use crate::node::system_events::{HookSink, HookTable, SystemEvent};
 use crate::node::tasks::Tasks;
 use crate::node::token_bindings::TokenBindings;
 use crate::node::token_turns::TokenTurns;
+use crate::node::trace::options::Tracing;
+use crate::node::trace::tracer::Tracer;
 use crate::node::type_map::TypeMap;
 
 /// A running server.
@@ -157,6 +163,7 @@ pub(crate) struct Settings {
     /// Protocols whose clients are reported. `None` means all.
     pub(crate) reported_protocols: Option<Vec<Protocol>>,
     pub(crate) resuming: Option<Resuming>,
+    pub(crate) tracing: Tracing,
 }
 
 /// State that is created at the first use, when the settings become final.
@@ -174,6 +181,7 @@ struct Started {
     resumable: Option<ResumableSessions>,
     webhook_sink: Option<Arc<dyn ReportSink>>,
     rate_store: Option<Arc<dyn RateStore>>,
+    tracer: Arc<Tracer>,
 }
 
 impl Node {
@@ -217,7 +225,7 @@ impl Node {
         self.started.get_or_init(|| {
             let settings = self.settings.lock().expect("no code that holds the settings panics").clone();
             self.rates.set_rules(&settings.limits.rules, settings.limits.rule_keys_max);
-            let started = Started::new(settings, &self.wiring);
+            let started = Started::new(settings, &self.wiring, self.this.clone());
             if let Some(sessions) = &started.resumable {
                 started.hub.store().keep_sessions(self.this.clone(), sessions.bounds());
             }
@@ -258,6 +266,11 @@ impl Node {
 
     pub(crate) fn meters(&self) -> &Meters {
         &self.started().meters
+    }
+
+    /// Records what becomes of traced messages.
+    pub(crate) fn tracer(&self) -> &Tracer {
+        &self.started().tracer
     }
 
     pub(crate) fn inbox(&self) -> Option<&Arc<dyn Inbox>> {
@@ -382,7 +395,7 @@ impl Node {
 }
 
 impl Started {
-    fn new(settings: Settings, wiring: &Wiring) -> Self {
+    fn new(settings: Settings, wiring: &Wiring, this: Weak<Node>) -> Self {
         let Settings {
             limits,
             bus,
@@ -396,6 +409,7 @@ impl Started {
             rate_store,
             reported_protocols,
             resuming,
+            tracing,
         } = settings;
         let index = Arc::new(Index::default());
         let config = HubConfig {
@@ -412,6 +426,12 @@ impl Started {
         let bus = bus.unwrap_or_else(|| Arc::new(LocalBus::default()));
         let store = store.unwrap_or_else(|| Arc::new(MemoryStore::new(index.clone())));
         let hub = Hub::new(config, index, bus, store);
+        let detached_for = move |session: &Session| this.upgrade()?.resumable()?.detached_for(session);
+        let tracer = Arc::new(Tracer::new(tracing, Box::new(detached_for)));
+        if tracing.is_on() {
+            hub.trace_with(tracer.clone());
+            hub.set_sampling(tracing.one_in > 0);
+        }
         if let Some(inbox) = &inbox {
             let receiver: Weak<dyn Receiver> = Arc::downgrade(&(hub.clone() as Arc<dyn Receiver>));
             inbox.start(receiver);
@@ -434,6 +454,7 @@ impl Started {
             webhook_sink,
             resumable,
             rate_store,
+            tracer,
         }
     }
 }

@@ -98,7 +98,7 @@ impl Node {
 
     /// Sends an event without data.
     pub fn send(&self, project: &str, audience: impl Into<Audience>, event: &str, scope: Scope) {
-        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0 };
+        let event = Event { name: name(event), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
         self.send_event(&name(project), &audience.into(), event, scope);
     }
 

@@ -137,7 +137,7 @@ proptest! {
     ) {
         let (id, data) = (SocketId::random(), Payload::parse(&object).unwrap());
         let sender = has_sender.then_some(id);
-        let event = Event { name: Name::new("a").unwrap(), data, sender, time_ms: 7 };
+        let event = Event { name: Name::new("a").unwrap(), data, sender, time_ms: 7, trace: None };
         let mut frame = Vec::new();
         koji::write_event(&mut frame, &event, 0);
         let payload = Payload::parse_bytes(Bytes::from(frame)).unwrap().member("payload").unwrap();

@@ -28,7 +28,7 @@ impl<'a> Room<'a> {
     /// Appends an event with this many bytes of data, and waits until it has its number.
     async fn append_except(&self, event: &str, bytes: usize, except: &[Target]) {
         let data = Payload::parse(&format!("\"{}\"", "x".repeat(bytes - 2))).expect("a text is JSON");
-        let event = Event { name: name(event), data, sender: None, time_ms: 1 };
+        let event = Event { name: name(event), data, sender: None, time_ms: 1, trace: None };
         let message = RoomMessage { project: &self.project, room: &self.room, except, event: &event };
         let mut delivered = None;
         let appended = self.history.append(message, &self.limits, &mut |position| delivered = Some(position));

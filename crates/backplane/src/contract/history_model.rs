@@ -84,7 +84,7 @@ impl Run<'_> {
         self.operations.push(format!("append {bytes} bytes to {room}"));
         let data = Payload::parse(&format!("\"{}\"", "x".repeat(bytes - 2))).expect("a text is JSON");
         let size = (event.len() + bytes) as u64;
-        let sent = Event { name: name(&event), data, sender: None, time_ms: 0 };
+        let sent = Event { name: name(&event), data, sender: None, time_ms: 0, trace: None };
         let room_name: RoomName = name(room);
         let message = RoomMessage { project: &self.project, room: &room_name, except: &[], event: &sent };
         assert_ne!(self.history.append(message, &LIMITS, &mut |_| ()), AppendOutcome::Unavailable);

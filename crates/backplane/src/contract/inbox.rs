@@ -105,7 +105,7 @@ fn names(messages: Vec<StoredMessage>) -> Vec<Name> {
 
 fn message(event: &str, bytes: usize) -> Event {
     let data = Payload::parse(&format!("\"{}\"", "x".repeat(bytes - 2))).expect("a text is JSON");
-    Event { name: name(event), data, sender: None, time_ms: 7 }
+    Event { name: name(event), data, sender: None, time_ms: 7, trace: None }
 }
 
 /// Connects a socket of a user.

@@ -126,7 +126,7 @@ impl Run<'_> {
         self.history.push(format!("put {data} bytes for {users:?}"));
         let ids: Vec<UserId> = users.iter().map(|user| name(user)).collect();
         let payload = Payload::parse(&format!("\"{}\"", "x".repeat(data - 2))).expect("a text is JSON");
-        let event = Event { name: name(&text), data: payload, sender: None, time_ms: 0 };
+        let event = Event { name: name(&text), data: payload, sender: None, time_ms: 0, trace: None };
         let Stored { number, inboxes, evicted } =
             self.inbox.put(&self.project, &ids, &event).await.expect("the inbox replies");
         let size = text.len() + data;

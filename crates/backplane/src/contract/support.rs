@@ -46,5 +46,5 @@ where
 
 /// An event without data.
 pub(super) fn event(text: &str) -> Event {
-    Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0 }
+    Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None }
 }

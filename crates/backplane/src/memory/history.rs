@@ -274,6 +274,7 @@ mod tests {
             data: Payload::parse(data).unwrap(),
             sender: None,
             time_ms: 0,
+            trace: None,
         };
         let (project, room) = (ProjectId::new("p").unwrap(), RoomName::new(room).unwrap());
         let message = RoomMessage { project: &project, room: &room, except: &[], event: &event };

@@ -61,6 +61,8 @@ pub(crate) enum ApiCommand {
     Members(Room),
     /// Print the messages that a room keeps.
     History(History),
+    /// Print what became of a traced message, or whether a message would arrive and why not.
+    Explain(Explain),
     /// List the users that are online.
     Users(Api),
     /// Print whether a user is online, and the user's sockets.
@@ -289,6 +291,32 @@ pub(crate) struct Revoke {
     /// forgotten [default: the server's limits.revocation_lifetime_ms from now on].
     #[arg(long, value_name = "SECONDS")]
     pub(crate) expires: Option<u64>,
+    #[command(flatten)]
+    pub(crate) api: Api,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+With the id of a trace, which a send with `trace` returns, prints what became of the message at each node. With --to, prints
+whether a message would arrive, and why not; nothing is sent.")]
+#[command(group(ArgGroup::new("message").required(true).args(["trace", "to"])))]
+pub(crate) struct Explain {
+    /// The id of a trace.
+    #[arg(value_name = "ID")]
+    pub(crate) trace: Option<String>,
+    /// The recipients: user:ID, #ROOM, tag:NAME, shard:NAME, socket:ID or @everyone.
+    #[arg(long, value_name = "RECIPIENTS")]
+    pub(crate) to: Option<String>,
+    /// The name of the event [default: message].
+    #[arg(long, requires = "to", value_name = "NAME")]
+    pub(crate) event: Option<String>,
+    /// The socket of the client that would send it [default: the server sends it].
+    #[arg(long, requires = "to", value_name = "ID")]
+    pub(crate) sender: Option<SocketId>,
+    /// Describe the sockets of this user only, and whether they are among the recipients.
+    #[arg(long, requires = "to", value_name = "ID")]
+    pub(crate) user: Option<String>,
     #[command(flatten)]
     pub(crate) api: Api,
 }

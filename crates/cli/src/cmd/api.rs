@@ -12,7 +12,7 @@ use switchboard_log::Printable;
 use super::api_client::{ApiClient, Call};
 use super::data::json_or_text;
 use super::table::{Table, cell};
-use super::{history, revoke};
+use super::{explain, history, revoke};
 use crate::args::Recipients;
 use crate::args::api::{Api, ApiCommand, Request, SendEvent};
 use crate::output::{Failure, print_json};
@@ -46,6 +46,7 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
         ApiCommand::Members(room) => list(&room.api, &["rooms", &room.room, "members"], &[], "sockets").await,
         ApiCommand::History(of) => history::run(of).await,
         ApiCommand::Revoke(tokens) => revoke::run(tokens).await,
+        ApiCommand::Explain(message) => explain::run(message).await,
         ApiCommand::Users(api) => list(api, &["users"], &[], "users").await,
         ApiCommand::User(user) => get(&user.api, &["users", &user.user]).await,
         ApiCommand::Sockets(sockets) => {

@@ -80,6 +80,7 @@ mod tests {
             data: Payload::parse(r#"{"text":"hé"}"#).unwrap(),
             sender: Some(SocketId::random()),
             time_ms: 7,
+            trace: None,
         };
         let except = [
             Target::Everyone,
@@ -98,7 +99,13 @@ mod tests {
 
     #[test]
     fn a_message_that_excludes_very_many_targets_excludes_all_of_them_when_it_is_read() {
-        let event = Event { name: Name::new("said").unwrap(), data: Payload::NULL, sender: None, time_ms: 7 };
+        let event = Event {
+            name: Name::new("said").unwrap(),
+            data: Payload::NULL,
+            sender: None,
+            time_ms: 7,
+            trace: None,
+        };
         let except = vec![Target::user("7").unwrap(); usize::from(u16::MAX) + 2];
         let (project, room) = (name("p"), name("r"));
         let written = encode(&RoomMessage { project: &project, room: &room, except: &except, event: &event });

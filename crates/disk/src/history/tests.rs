@@ -23,7 +23,7 @@ fn limits() -> HistoryLimits {
 
 fn append(history: &DiskHistory, room: &str, text: &str) -> Option<Position> {
     let data = Payload::of(text).unwrap();
-    let event = Event { name: Name::new("said").unwrap(), data, sender: None, time_ms: 5 };
+    let event = Event { name: Name::new("said").unwrap(), data, sender: None, time_ms: 5, trace: None };
     let (project, room) = (name("p"), name(room));
     let except = [Target::user("7").unwrap()];
     let message = RoomMessage { project: &project, room: &room, except: &except, event: &event };

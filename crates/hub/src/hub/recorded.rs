@@ -14,6 +14,7 @@ use crate::hub_event::{HubEvent, Stage};
 use crate::room_cursors::Arrival;
 use crate::room_history::RoomHistory;
 use crate::session::Session;
+use crate::trace::TracePoint;
 
 /// Messages that members of a room on this node have missed for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ impl Hub {
             // A loss is counted.
             let _ = self.publish_to_others(project, audience, content, IfUnreached::Ignore);
         });
+        self.trace(project, &parcel.event, TracePoint::History(appended));
         match appended {
             AppendOutcome::Delivered => self.passed(&parcel.event, &parcel.policy, Stage::Published),
             AppendOutcome::Queued => self.passed(&parcel.event, &parcel.policy, Stage::Queued),
@@ -100,6 +102,7 @@ impl Hub {
         else {
             return;
         };
+        self.trace(&project, &event, TracePoint::Received(&event, &audience));
         let mut parcel = Parcel::new(event, policy);
         if let (Some(position), [Target::Room(room)]) = (position, &*audience.to) {
             parcel.set_position(room, position);

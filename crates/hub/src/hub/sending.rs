@@ -15,11 +15,26 @@ use crate::hub_event::{HubEvent, Stage};
 use crate::outbox::{CaughtUp, Placement, Slot};
 use crate::resolve;
 use crate::session::Session;
+use crate::trace::TracePoint;
 
 impl Hub {
     /// Delivers to the sockets of this node and, unless the scope forbids it, publishes to the other nodes. The
     /// result covers this node. A message that is lost is counted in [`HubStats`](crate::HubStats).
     pub fn send(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel, scope: Scope) -> Delivered {
+        if let Some(parcel) = self.sampled(project, audience, parcel) {
+            return self.send_by_policy(project, audience, &parcel, scope);
+        }
+        self.send_by_policy(project, audience, parcel, scope)
+    }
+
+    fn send_by_policy(
+        &self,
+        project: &ProjectId,
+        audience: &Audience,
+        parcel: &Parcel,
+        scope: Scope,
+    ) -> Delivered {
+        self.trace(project, &parcel.event, TracePoint::Sent(&parcel.event, audience));
         if let Some(policy) = self.policy_of_room(audience, &parcel.policy) {
             let parcel = Parcel::new(parcel.event.clone(), policy.clone());
             return self.send_with_policy(project, audience, &parcel, scope);
@@ -120,7 +135,15 @@ impl Hub {
         if_unreached: IfUnreached,
     ) -> Result<(), PublishError> {
         let publication = Publication { project: project.clone(), audience: audience.clone(), content };
-        self.bus.publish(&publication, if_unreached).inspect_err(|error| {
+        let tracer = match &publication.content {
+            Content::Event { event, .. } if self.is_shared => self.tracing.of(project, event),
+            _ => None,
+        };
+        let published = match tracer {
+            Some(tracer) => self.publish_traced(tracer, &publication, if_unreached),
+            None => self.bus.publish(&publication, if_unreached),
+        };
+        published.inspect_err(|error| {
             let stats = &self.delivery.stats;
             let lost = if *error == PublishError::Full { &stats.bus_full } else { &stats.bus_disconnected };
             lost.fetch_add(1, Ordering::Relaxed);
@@ -129,9 +152,16 @@ impl Hub {
 
     /// Delivers to the sockets of this node.
     pub fn deliver(&self, project: &ProjectId, audience: &Audience, parcel: &Parcel) -> Delivered {
-        let mut fan_out = self.delivery.fan_out(parcel, audience);
-        resolve::for_each_session(&self.index, project, audience, |session| fan_out.deliver_to(session));
-        let (delivered, receivers) = fan_out.finish();
+        let (delivered, receivers) = match self.tracing.of(project, &parcel.event) {
+            Some(tracer) => self.deliver_traced(tracer, audience, parcel),
+            None => {
+                let mut fan_out = self.delivery.fan_out(parcel, audience);
+                resolve::for_each_session(&self.index, project, audience, |session| {
+                    fan_out.deliver_to(session)
+                });
+                fan_out.finish()
+            }
+        };
         if let (Some(sender), false) = (parcel.event.sender, receivers.is_empty()) {
             self.notify(HubEvent::Behind { sender, receivers });
         }

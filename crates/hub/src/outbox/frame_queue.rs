@@ -11,6 +11,7 @@ use super::droppable::{Key, Mark};
 use super::losses::Overflow;
 use super::message::Message;
 use super::slot::Slot;
+use super::watches::{QueueEnd, Watch, Watches};
 
 /// Frames are copied together up to this many bytes for one send.
 const BATCH_BYTES: usize = 64 * 1024;
@@ -42,6 +43,8 @@ struct Rest {
     latest: [Option<Latest>; Slot::COUNT],
     /// The droppable frames and the losses. Kept while it is in use, even if there are no frames.
     overflow: Option<Box<Overflow>>,
+    /// The traced frames. Kept until their ends are reported, even if there are no other frames.
+    watches: Option<Box<Watches>>,
 }
 
 /// The waiting frame of a slot.
@@ -118,8 +121,11 @@ impl FrameQueue {
         if frame.len() > before + more {
             return false;
         }
-        *replaced = frame.clone();
+        let old = std::mem::replace(replaced, frame.clone());
         droppable.resized(place, frame.len());
+        if let Some(watches) = &mut rest.watches {
+            watches.end(&old, QueueEnd::Replaced);
+        }
         rest.bytes = rest.bytes - before + frame.len();
         self.bounded = self.bounded - before + frame.len();
         true
@@ -130,12 +136,30 @@ impl FrameQueue {
         let rest = self.rest.as_mut()?;
         let (place, mark) = rest.overflow.as_mut()?.droppable.take_oldest()?;
         let frame = rest.frames.remove(place)?;
+        if let Some(watches) = &mut rest.watches {
+            watches.end(&frame, QueueEnd::Dropped);
+        }
         rest.bytes -= frame.len();
         self.bounded -= frame.len();
         for latest in rest.latest.iter_mut().flatten().filter(|latest| latest.ahead > place) {
             latest.ahead -= 1;
         }
         Some(mark)
+    }
+
+    /// Reports what becomes of a frame.
+    pub(super) fn watch(&mut self, watch: Watch) {
+        self.rest.get_or_insert_default().watches.get_or_insert_default().push(watch);
+    }
+
+    /// Reports traced frames that were held back and are not queued.
+    pub(super) fn end_missing_watches(&mut self) {
+        let Some(rest) = &mut self.rest else { return };
+        let Some(watches) = &mut rest.watches else { return };
+        watches.end_missing(self.first.iter().chain(&rest.frames));
+        if rest.is_unused() {
+            self.rest = None;
+        }
     }
 
     /// The droppable frames and the losses.
@@ -210,6 +234,9 @@ impl FrameQueue {
             }
             bytes -= left;
             self.sent = 0;
+            if let Some(watches) = self.rest.as_mut().and_then(|rest| rest.watches.as_mut()) {
+                watches.end(first, QueueEnd::Written);
+            }
             self.first = self.rest.as_mut().and_then(|rest| rest.pop());
             if self.rest.as_mut().is_some_and(|rest| rest.is_unused()) {
                 self.rest = None;
@@ -226,7 +253,8 @@ impl Rest {
     /// Returns true if it can be dropped.
     fn is_unused(&mut self) -> bool {
         self.overflow.take_if(|overflow| overflow.is_idle());
-        self.overflow.is_none() && self.all().next().is_none()
+        self.watches.take_if(|watches| watches.is_empty());
+        self.overflow.is_none() && self.watches.is_none() && self.all().next().is_none()
     }
 
     fn latest_bytes(&self) -> usize {

@@ -325,7 +325,13 @@ mod tests {
         let policy = OverflowPolicy::Latest(LatestKey::Event);
         let (ann, bob) = (SocketId::random(), SocketId::random());
         let moved = |name: &str, sender, text| {
-            let event = Event { name: Name::new(name).unwrap(), data: Payload::NULL, sender, time_ms: 0 };
+            let event = Event {
+                name: Name::new(name).unwrap(),
+                data: Payload::NULL,
+                sender,
+                time_ms: 0,
+                trace: None,
+            };
             let message = Message { policy: &policy, event: Some(&event), room: None, position: None };
             receiver.append_message(text, message).0
         };

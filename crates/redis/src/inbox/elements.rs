@@ -69,7 +69,13 @@ mod tests {
     use super::*;
 
     fn encoded(name: &str) -> Bytes {
-        let event = Event { name: Name::new(name).unwrap(), data: Payload::EMPTY, sender: None, time_ms: 0 };
+        let event = Event {
+            name: Name::new(name).unwrap(),
+            data: Payload::EMPTY,
+            sender: None,
+            time_ms: 0,
+            trace: None,
+        };
         let mut out = Vec::new();
         event.write(&mut out);
         out.into()

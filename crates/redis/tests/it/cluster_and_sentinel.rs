@@ -60,7 +60,7 @@ async fn assert_publishers_use_the_limits_of_nodes(options: &Options) {
     let limits = InboxLimits { messages_max: 3, ..InboxLimits::default() };
     let _node = connect(&Options { inbox: Some(limits), ..options.clone() }).await;
     let publisher = Publisher::connect(options.clone()).await.expect("Redis answers");
-    let event = Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    let event = Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
     for project in PROJECTS {
         for n in 1..=4 {
             let stored =
@@ -159,7 +159,7 @@ async fn nodes_in_a_cluster_receive_each_other_and_leave_no_keys() {
 async fn a_late_reply_of_a_cluster_is_an_error_and_is_not_retried() {
     let cluster = RedisCluster::start().await;
     let publisher = Publisher::connect(in_cluster(&cluster, LEASE)).await.expect("Redis answers");
-    let event = Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    let event = Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
     let (project, user) = (name("a"), [name("7")]);
     publisher.store(&project, &user, &event).await.expect("the message is stored");
     for server in &cluster.servers {

@@ -148,7 +148,7 @@ async fn a_replica_is_refused_until_it_is_promoted() {
 async fn a_dispatcher_leaves_a_demoted_server() {
     let pair = Pair::start().await;
     let publisher = Publisher::connect(pair.options()).await.expect("Redis answers");
-    let event = Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    let event = Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
     let store = async || publisher.store(&name("p"), &[name("7")], &event).await;
     store().await.expect("the message is stored");
     pair.promote().await;

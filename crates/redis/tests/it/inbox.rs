@@ -21,7 +21,7 @@ fn users(ids: &[&str]) -> Vec<UserId> {
 }
 
 fn event(text: &str) -> Event {
-    Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0 }
+    Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None }
 }
 
 /// A node, its inbox, and the stored messages that it has received as publications.

@@ -15,7 +15,7 @@ const LIMITS_KEY: &str = "switchboard:{*}:inboxes:limits";
 const DEFAULT_MAX: u64 = 1000;
 
 fn event() -> Event {
-    Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0 }
+    Event { name: name("event"), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None }
 }
 
 fn at_most(messages_max: u64) -> InboxLimits {

@@ -43,7 +43,7 @@ fn texts(messages: &[StoredMessage]) -> Vec<String> {
 }
 
 async fn put(node: &RedisNode, user: &str, text: &str) {
-    let event = Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0 };
+    let event = Event { name: name(text), data: Payload::EMPTY, sender: None, time_ms: 0, trace: None };
     node.redis.inbox().unwrap().put(&name("p"), &[name(user)], &event).await.unwrap();
 }
 

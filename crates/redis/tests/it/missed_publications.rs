@@ -139,7 +139,7 @@ async fn connect_other(redis: &RedisServer) -> Redis {
 async fn store_through(other: &Redis, user: &str, n: u32) {
     let (project, user) = (ProjectId::new("default").unwrap(), UserId::new(user).unwrap());
     let data = Payload::of(&n).unwrap();
-    let event = Event { name: Name::new("N").unwrap(), data, sender: None, time_ms: 0 };
+    let event = Event { name: Name::new("N").unwrap(), data, sender: None, time_ms: 0, trace: None };
     let stored = other.inbox().unwrap().put(&project, &[user], &event).await.unwrap();
     assert_eq!(stored.inboxes, 1);
 }

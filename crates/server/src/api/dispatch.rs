@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use switchboard::OverflowPolicy;
+use switchboard::trace::TraceId;
 use switchboard_wire::mesa::event_name;
 use utoipa::ToSchema;
 
@@ -44,6 +45,9 @@ pub(super) struct Dispatch {
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
     key: Option<String>,
+    /// Records what becomes of the message at each node; `GET /api/v1/traces/{trace}` returns it.
+    #[serde(default)]
+    trace: bool,
     /// The project, called namespace in Mesa. Default: the server's own.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
@@ -69,6 +73,10 @@ pub(super) struct Dispatched {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     evicted: Option<usize>,
+    /// With `trace`: the id of the trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, nullable = false)]
+    trace: Option<TraceId>,
 }
 
 /// Sends an event to users, rooms, tags, sockets or everyone.
@@ -79,7 +87,7 @@ pub(super) struct Dispatched {
     responses((status = 200, description = "The message is sent, or stored and sent", body = Dispatched))
 )]
 pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dispatched, Problem> {
-    let Dispatch { kind, op, data, to, except, sync, policy, key, project } = dispatch;
+    let Dispatch { kind, op, data, to, except, sync, policy, key, trace, project } = dispatch;
     let policy = policy.with_key(key)?;
     let app = context.project(project.as_deref())?;
     let data = payload(data)?;
@@ -96,11 +104,14 @@ pub(super) async fn endpoint(context: Context, dispatch: Dispatch) -> Result<Dis
         ));
     }
     let emitter = app.to(to.except(except)?).with_policy(policy);
+    let emitter = if trace { emitter.trace() } else { emitter };
+    let trace = emitter.trace_id();
     if !sync {
         let sent = emitter.send_payload(&kind, data).map_err(|error| Problem::invalid_field("to", error))?;
         let degraded = sent.is_degraded.then_some(true);
-        return Ok(Dispatched { sockets_here: Some(sent.queued), degraded, ..Dispatched::default() });
+        return Ok(Dispatched { sockets_here: Some(sent.queued), degraded, trace, ..Dispatched::default() });
     }
     let stored = emitter.dispatch_payload(&kind, data).await.map_err(|error| not_stored("sync", error))?;
-    Ok(Dispatched { inboxes: Some(stored.inboxes), evicted: Some(stored.evicted), ..Dispatched::default() })
+    let (inboxes, evicted) = (Some(stored.inboxes), Some(stored.evicted));
+    Ok(Dispatched { inboxes, evicted, trace, ..Dispatched::default() })
 }

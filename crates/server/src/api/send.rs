@@ -3,7 +3,8 @@
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use switchboard::{App, Audience, EmitError, LatestKey, Name, OverflowPolicy, Payload, Target};
+use switchboard::trace::TraceId;
+use switchboard::{App, EmitError, Emitter, LatestKey, Name, OverflowPolicy, Payload, Target};
 use switchboard_log::{limited, printable_error};
 use utoipa::ToSchema;
 
@@ -40,6 +41,9 @@ pub(super) struct Message {
     /// Counts the sockets of the recipients on all nodes, for at most 100 recipients.
     #[serde(default)]
     count: bool,
+    /// Records what becomes of the message at each node; `GET /api/v1/traces/{trace}` returns it.
+    #[serde(default)]
+    trace: bool,
     /// The project. Default: the server's own.
     #[serde(default)]
     #[schema(min_length = 1, max_length = 256)]
@@ -116,6 +120,10 @@ pub(super) struct Sent {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     degraded: Option<bool>,
+    /// With `trace`: the id of the trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, nullable = false)]
+    trace: Option<TraceId>,
 }
 
 /// Sends an event to users, rooms, tags, shards, sockets or everyone.
@@ -126,7 +134,7 @@ pub(super) struct Sent {
     responses((status = 200, description = "The message is sent, or stored and sent", body = Sent))
 )]
 pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent, Problem> {
-    let Message { event, data, to, except, policy, key, inbox, count, project } = message;
+    let Message { event, data, to, except, policy, key, inbox, count, trace, project } = message;
     let policy = policy.with_key(key)?;
     let app = context.project(project.as_deref())?;
     let audience = to.except(except)?;
@@ -136,14 +144,17 @@ pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent,
         return Err(Problem::invalid_field("count", reason));
     }
     let counted = if count { audience.to.clone() } else { Vec::new() };
+    let emitter = app.to(audience);
+    let emitter = if trace { emitter.trace() } else { emitter };
+    let trace = emitter.trace_id();
     let sent = match (inbox, policy) {
-        (true, OverflowPolicy::Live) => store(&app, audience, &event, data).await,
+        (true, OverflowPolicy::Live) => store(emitter, &event, data).await,
         (true, _) => Err(Problem::invalid_field(
             "policy",
             "a message for inboxes is stored before it is sent, so it is `live`",
         )),
         (false, policy) => {
-            let sent = app.to(audience).with_policy(policy).send_payload(&event, data);
+            let sent = emitter.with_policy(policy).send_payload(&event, data);
             let sent = sent.map_err(|error| Problem::invalid_field("event", error))?;
             let degraded = sent.is_degraded.then_some(true);
             let (sockets_here, behind_here) = (Some(sent.queued), Some(sent.behind));
@@ -151,7 +162,7 @@ pub(super) async fn endpoint(context: Context, message: Message) -> Result<Sent,
         }
     }?;
     let sockets = if count { sockets_of(&app, &counted).await } else { None };
-    Ok(Sent { sockets, ..sent })
+    Ok(Sent { sockets, trace, ..sent })
 }
 
 /// Number of sockets that targets have on all nodes; `None` if the store does not answer.
@@ -161,9 +172,8 @@ async fn sockets_of(app: &App, targets: &[Target]) -> Option<usize> {
     try_join_all(counts).await.ok().map(|counts| counts.into_iter().sum())
 }
 
-async fn store(app: &App, audience: Audience, event: &str, data: Payload) -> Result<Sent, Problem> {
-    let stored =
-        app.to(audience).dispatch_payload(event, data).await.map_err(|error| not_stored("inbox", error))?;
+async fn store(emitter: Emitter, event: &str, data: Payload) -> Result<Sent, Problem> {
+    let stored = emitter.dispatch_payload(event, data).await.map_err(|error| not_stored("inbox", error))?;
     Ok(Sent { inboxes: Some(stored.inboxes), evicted: Some(stored.evicted), ..Sent::default() })
 }
 

@@ -147,6 +147,14 @@ pub const METRICS: &[Metric] = &[
         &[REFUSED_RESUME],
         "Clients that got a new session in place of the one of their ticket: off, forged, expired (the session has ended), used (the ticket), foreign (another protocol), token (no longer valid, or another user's), refused (by a hook), elsewhere (on a node that does not answer)",
     ),
+    gauge("switchboard_traces", Part::Node, &[], "Messages of which the node remembers what became of them"),
+    counter("switchboard_trace_steps_total", Part::Node, &[], "Steps of traced messages that were recorded"),
+    counter(
+        "switchboard_trace_steps_dropped_total",
+        Part::Node,
+        &[],
+        "Steps that were not recorded, because their message had 1,000 already or was forgotten",
+    ),
     counter("switchboard_messages_received_total", Part::Node, &[PROTOCOL], "Messages received from clients"),
     counter(
         "switchboard_received_bytes_total",

@@ -14,6 +14,7 @@ use crate::config::{Config, SharedRules};
 /// Builds the app: limits, protocols, tokens, and either Redis or, for the inbox and revoked tokens, a file.
 pub(super) fn build(config: &Config, rules: &SharedRules, redis: Option<&Redis>) -> Result<App, RunError> {
     let app = without_backplane(config, rules).with_resume(config.resume.options());
+    let app = app.with_tracing(config.traces.options());
     Ok(match redis {
         Some(redis) => app.with_backplane(redis).with_reports_of(&config.reported_protocols()),
         None => with_history_file(with_file(app, config)?, config)?,

@@ -1,6 +1,7 @@
 //! The emitter: builds a message to an audience and sends it, or stores and sends it.
 
 mod policy;
+mod trace;
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use serde::Serialize;
 use switchboard_backplane::Stored;
 use switchboard_event::{
     Audience, AudienceError, Event, IntoAudience, Name, NameError, OverflowPolicy, Parcel, Payload,
-    ProjectId, Resource, SocketId, Target, UserId,
+    ProjectId, Resource, SocketId, Target, TraceId, UserId,
 };
 use switchboard_hub::{Delivered, Scope};
 
@@ -16,6 +17,7 @@ use crate::node::access::operation::Operation;
 use crate::node::clock::now_ms;
 use crate::node::errors::{EmitError, Forbidden};
 use crate::node::send_hooks::{notify_sent, notify_undeliverable};
+use crate::node::trace::points;
 use crate::node::{Node, access, membership};
 
 /// The outcome of a message on this node.
@@ -30,6 +32,8 @@ pub struct Sent {
     pub dropped: usize,
     /// True if other nodes may not have received it, because this one is disconnected from them.
     pub is_degraded: bool,
+    /// The id of its trace, if it was [asked for](Emitter::trace).
+    pub trace: Option<TraceId>,
 }
 
 /// A builder of a message to an audience; [`emit`](Self::emit) sends it.
@@ -56,6 +60,7 @@ pub struct Emitter {
     needs_rights: bool,
     policy: Result<OverflowPolicy, NameError>,
     scope: Scope,
+    trace: Option<TraceId>,
 }
 
 impl Emitter {
@@ -74,6 +79,7 @@ impl Emitter {
             needs_rights: false,
             policy: Ok(OverflowPolicy::default()),
             scope: Scope::default(),
+            trace: None,
         }
     }
 
@@ -250,20 +256,23 @@ impl Emitter {
     /// # Ok(()) }
     /// ```
     pub fn send_payload(self, event: &str, data: Payload) -> Result<Sent, EmitError> {
-        if let Ok(audience) = &self.audience {
-            self.check_rights(audience, Operation::Send)?;
+        if let Ok(audience) = &self.audience
+            && let Err(forbidden) = self.check_rights(audience, Operation::Send)
+        {
+            self.trace_refusal(audience, event, &data, &forbidden);
+            return Err(forbidden.into());
         }
-        let mut audience = self.audience?;
+        let (mut audience, trace) = (self.audience?, self.trace);
         if let (Some(sender), false) = (self.sender, self.including_self) {
             audience.except.push(Target::Socket(sender));
         }
-        let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms() };
+        let event = Event { name: Name::new(event)?, data, sender: self.sender, time_ms: now_ms(), trace };
         let parcel = Parcel::new(event, self.policy?);
         let delivered = self.node.hub().send(&self.project, &audience, &parcel, self.scope);
         notify_sent(&self.node, &self.project, &parcel.event, &audience.to, &audience.except, false);
         let Delivered { queued, behind, dropped, .. } = delivered;
         let is_degraded = self.scope == Scope::AllNodes && !self.node.hub().bus().is_up();
-        Ok(Sent { queued, behind, dropped, is_degraded })
+        Ok(Sent { queued, behind, dropped, is_degraded, trace })
     }
 
     /// Stores a message for each user of the audience and sends it to their connected sockets. Returns when
@@ -291,10 +300,13 @@ impl Emitter {
 
     /// Stores and sends a message like [`dispatch`](Self::dispatch), with data that is JSON already.
     pub async fn dispatch_payload(self, event: &str, data: Payload) -> Result<Stored, EmitError> {
-        if let Ok(audience) = &self.audience {
-            self.check_rights(audience, Operation::Store)?;
+        if let Ok(audience) = &self.audience
+            && let Err(forbidden) = self.check_rights(audience, Operation::Store)
+        {
+            self.trace_refusal(audience, event, &data, &forbidden);
+            return Err(forbidden.into());
         }
-        let Emitter { node, project, audience, sender, .. } = self;
+        let Emitter { node, project, audience, sender, trace, .. } = self;
         let inbox = node.inbox().ok_or(EmitError::NoInbox)?;
         let audience = audience?;
         let except = users_of(&audience.except)?;
@@ -302,8 +314,11 @@ impl Emitter {
         users.retain(|user| !except.contains(user));
         users.sort_unstable();
         users.dedup();
-        let event = Event { name: Name::new(event)?, data, sender, time_ms: now_ms() };
+        let mut event = Event { name: Name::new(event)?, data, sender, time_ms: now_ms(), trace };
+        event.trace = trace.or_else(|| node.hub().sample(&project, &audience, &event));
+        points::storing(&node, &project, &event, &audience);
         let stored = inbox.put(&project, &users, &event).await;
+        points::stored(&node, &project, &event, stored.as_ref());
         let stored = stored.inspect_err(|_| node.meters().inbox_failed.increment(users.len() as u64))?;
         notify_sent(&node, &project, &event, &audience.to, &audience.except, true);
         notify_undeliverable(&node, &project, event, users);

@@ -6,6 +6,7 @@ use switchboard_backplane::{Backplane, Bus, Inbox, RateStore, ReportSink, Revoca
 use switchboard_event::Protocol;
 
 use crate::api::app::App;
+use crate::node::trace::options::Tracing;
 
 impl App {
     /// Connects this node to others: sets the bus and the store of a backplane, and, if it has them, its inbox, its history, its
@@ -59,6 +60,19 @@ impl App {
     /// ```
     pub fn with_bus(self, bus: Arc<dyn Bus>) -> Self {
         self.change_settings(|settings| settings.bus = Some(bus));
+        self
+    }
+
+    /// Sets the bounds of [traces](crate::Emitter::trace), and how many messages are traced by themselves.
+    ///
+    /// ```
+    /// use switchboard::App;
+    /// use switchboard::trace::Tracing;
+    ///
+    /// let app = App::new().with_tracing(Tracing::default().with_one_in(10_000));
+    /// ```
+    pub fn with_tracing(self, tracing: Tracing) -> Self {
+        self.change_settings(|settings| settings.tracing = tracing);
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use switchboard_backplane::Bus;
 use switchboard_event::{NodeId, Payload, ProjectId, SocketId, Target};
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::{OnceCell, mpsc, oneshot};
 
 use crate::node::errors::NodeError;
 use crate::node::message::Refusal;
@@ -21,8 +21,19 @@ pub(crate) struct PendingCalls {
     reply_project: ProjectId,
     /// Set once the node is subscribed to the reply project.
     subscribed: OnceCell<()>,
-    pending: Mutex<HashMap<SocketId, oneshot::Sender<Outcome>>>,
+    pending: Mutex<HashMap<SocketId, Caller>>,
 }
+
+/// The receiver of answers.
+enum Caller {
+    /// Waits for the answer of one node.
+    One(oneshot::Sender<Outcome>),
+    /// Collects the answers of many nodes.
+    Many(mpsc::Sender<Payload>),
+}
+
+/// Most answers to one question that wait to be read. The answers of further nodes are lost.
+const WAITING_ANSWERS_MAX: usize = 1024;
 
 impl Default for PendingCalls {
     fn default() -> Self {
@@ -53,26 +64,41 @@ impl PendingCalls {
         &self.reply_project
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, oneshot::Sender<Outcome>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketId, Caller>> {
         self.pending.lock().expect("no code that holds the calls panics")
     }
 
     /// Opens a call with a new id of this node, to which the answer is addressed.
     pub(crate) fn open(&self, node: NodeId, max: usize) -> Result<PendingCall<'_>, NodeError> {
         let (sender, receiver) = oneshot::channel();
+        let id = self.insert(node, max, Caller::One(sender))?;
+        Ok(PendingCall { calls: self, id, receiver })
+    }
+
+    /// Opens a call that many nodes answer.
+    pub(crate) fn open_many(&self, node: NodeId, max: usize) -> Result<PendingAnswers<'_>, NodeError> {
+        let (sender, receiver) = mpsc::channel(WAITING_ANSWERS_MAX);
+        let id = self.insert(node, max, Caller::Many(sender))?;
+        Ok(PendingAnswers { calls: self, id, receiver })
+    }
+
+    fn insert(&self, node: NodeId, max: usize, caller: Caller) -> Result<SocketId, NodeError> {
         let id = SocketId::on(node);
         let mut pending = self.lock();
         if pending.len() >= max {
             return Err(NodeError::TooMany { max });
         }
-        pending.insert(id, sender);
-        Ok(PendingCall { calls: self, id, receiver })
+        pending.insert(id, caller);
+        Ok(id)
     }
 
     /// Completes a call. Ignores ids that are no longer pending.
     pub(crate) fn resolve(&self, id: SocketId, outcome: Outcome) {
-        let sender = self.lock().remove(&id);
-        if let Some(sender) = sender {
+        let mut pending = self.lock();
+        if let (Some(Caller::Many(sender)), Ok(answer)) = (pending.get(&id), &outcome) {
+            let _ = sender.try_send(answer.clone());
+        } else if let Some(Caller::One(sender)) = pending.remove(&id) {
+            drop(pending);
             // Fails if the call was dropped at the same time.
             let _ = sender.send(outcome);
         }
@@ -95,6 +121,26 @@ impl PendingCall<'_> {
 }
 
 impl Drop for PendingCall<'_> {
+    fn drop(&mut self) {
+        self.calls.lock().remove(&self.id);
+    }
+}
+
+/// A call that many nodes answer. Dropping it removes it from the pending calls.
+pub(crate) struct PendingAnswers<'a> {
+    calls: &'a PendingCalls,
+    pub(crate) id: SocketId,
+    receiver: mpsc::Receiver<Payload>,
+}
+
+impl PendingAnswers<'_> {
+    /// The next answer.
+    pub(crate) async fn next(&mut self) -> Option<Payload> {
+        self.receiver.recv().await
+    }
+}
+
+impl Drop for PendingAnswers<'_> {
     fn drop(&mut self) {
         self.calls.lock().remove(&self.id);
     }

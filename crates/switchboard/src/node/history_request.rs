@@ -150,7 +150,7 @@ struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn of(message: &'a RecordedMessage) -> Self {
-        let RecordedMessage { offset, event: Event { name, data, sender, time_ms }, .. } = message;
+        let RecordedMessage { offset, event: Event { name, data, sender, time_ms, .. }, .. } = message;
         Entry { offset: *offset, event: name, data, sender: *sender, time: *time_ms }
     }
 }

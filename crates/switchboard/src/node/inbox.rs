@@ -12,12 +12,13 @@ mod reread;
 use std::sync::Arc;
 
 use switchboard_event::{Audience, Event, MessageNumber, OverflowPolicy, Parcel, ProjectId, Target, UserId};
-use switchboard_hub::{JoinError, Session};
+use switchboard_hub::{JoinError, Session, TracePoint};
 
 use crate::node::Node;
 use crate::node::connection_state::ConnectionState;
 use crate::node::inbox::backlog::Backlog;
 use crate::node::inbox::paused::PausedOutbox;
+use crate::node::trace::points::{from_inbox, not_from_inbox};
 
 /// Delivers a newly stored message to its users' sockets on this node.
 pub(crate) fn deliver_stored(
@@ -28,6 +29,7 @@ pub(crate) fn deliver_stored(
     event: Event,
 ) {
     let (hub, encode) = (node.hub(), node.encoders().event);
+    hub.trace(project, &event, TracePoint::Received(&event, audience));
     let parcel = Parcel::new(event, OverflowPolicy::Live);
     for target in &audience.to {
         let Target::User(user) = target else { continue };
@@ -35,7 +37,11 @@ pub(crate) fn deliver_stored(
             let frame =
                 parcel.frame(session.protocol, false, |event, _| encode(session.protocol, event, None));
             let Some(frame) = frame else { continue };
-            ConnectionState::of(&session).deliveries().deliver_live(hub, &session, user, number, frame);
+            if ConnectionState::of(&session).deliveries().deliver_live(hub, &session, user, number, frame) {
+                from_inbox(node, &session, &parcel.event, number, frame, false);
+            } else {
+                not_from_inbox(node, &session, &parcel.event);
+            }
         }
     }
 }
@@ -78,6 +84,7 @@ pub(crate) fn acknowledge(node: &Node, session: &Arc<Session>, pong: &[u8]) -> b
         while let Some((_, number)) = messages.next_if(|(other, _)| *other == user) {
             numbers.push(number);
         }
+        numbers.iter().for_each(|number| node.tracer().acknowledged(session, &user, *number));
         inbox.acknowledge(&session.project.id, &user, numbers);
     }
     deliveries.notify_acknowledged();

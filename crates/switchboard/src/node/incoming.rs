@@ -16,15 +16,18 @@ use switchboard_log::{limited, printable_error};
 use crate::node::Node;
 use crate::node::calls::Outcome;
 use crate::node::commands::{close_here, execute};
+use crate::node::dry_run;
 use crate::node::flow_control::between_nodes;
 use crate::node::inbox;
 use crate::node::membership;
-use crate::node::message::{AnswerAddress, Membership, NodeMessage, Refusal, RemoteCall};
+use crate::node::message::{AnswerAddress, Membership, NodeMessage, Question, Refusal, RemoteCall};
 use crate::node::node_queries;
+use crate::node::questions;
 use crate::node::remote::answer;
 use crate::node::requests;
 use crate::node::resume::hand_over::{HandOver, hand_over};
 use crate::node::socket_details;
+use crate::node::trace::collect;
 
 /// Handles a publication. Events are handled by the hub, and changes of shards by their protocol.
 pub(crate) fn receive(node: &Arc<Node>, publication: Publication) {
@@ -85,9 +88,21 @@ fn receive_message(node: &Arc<Node>, project: &ProjectId, audience: &Audience, t
         (NodeMessage::Command(command), _) => {
             execute(node, project, audience, &command);
         }
+        (NodeMessage::Question { answer_to, question }, _) => {
+            questions::answer(node, &answer_to, answer_to_question(node, &question));
+        }
         (NodeMessage::Mark { sender, number }, _) => between_nodes::marked(node, project, sender, number),
         (NodeMessage::CaughtUp { sender, number }, _) => node.windows.answered(project, sender, number),
         _ => limited!(DEBUG, "call of another node is not addressed to a single socket; it is ignored"),
+    }
+}
+
+/// The answer of this node to a question of another.
+fn answer_to_question(node: &Node, question: &Question) -> Payload {
+    match question {
+        Question::Trace { project, trace } => collect::answer(node, project, *trace),
+        Question::Explain { project, planned } => dry_run::collect::answer(node, project, planned),
+        Question::RecentTraces { project, limit } => collect::answer_recent(node, project, *limit),
     }
 }
 

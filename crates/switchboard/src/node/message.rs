@@ -1,9 +1,10 @@
 //! Messages between nodes, sent as JSON in a control publication.
 
 use serde::{Deserialize, Serialize};
-use switchboard_event::{NameError, SocketId, Target};
+use switchboard_event::{NameError, SocketId, Target, TraceId};
 use switchboard_hub::JoinError;
 
+use crate::node::dry_run::view::Planned;
 use crate::node::errors::RequestError;
 
 /// A message. `D` is the type of event data: a payload when encoding, raw JSON when decoding.
@@ -19,6 +20,8 @@ pub(crate) enum NodeMessage<D> {
     Refused(Refusal),
     /// A command for all sockets of the audience.
     Command(Command),
+    /// A question to every node. Each answers with [`Content::Answer`](switchboard_backplane::Content::Answer).
+    Question { answer_to: AnswerAddress, question: Question },
     /// Follows events of a socket of the sending node. A node answers with [`NodeMessage::CaughtUp`] once its receivers of
     /// these events have caught up.
     Mark { sender: SocketId, number: u64 },
@@ -50,6 +53,17 @@ pub(crate) enum RemoteCall<D> {
     /// Hands the session of a ticket over to the calling node. `user` is the user of the token that the client has sent to that
     /// node, `protocol` the place of its protocol.
     HandOver { ticket: String, user: Option<String>, protocol: usize },
+}
+
+/// A question to every node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Question {
+    /// The steps of a message. The answer is null if the node has recorded none.
+    Trace { project: String, trace: TraceId },
+    /// Whether a message would arrive. The answer is null if a name is invalid on that node.
+    Explain { project: String, planned: Planned },
+    /// The last traced messages.
+    RecentTraces { project: String, limit: usize },
 }
 
 /// A one-way instruction to all nodes.

@@ -150,7 +150,10 @@ impl Receiver {
             loop {
                 let (hub, number) = (self.node.hub(), self.number);
                 match hub.catch_up(&self.session, number, &lag.room, position, frame.as_ref()) {
-                    Some(true) => break,
+                    Some(true) => {
+                        frame.iter().for_each(|frame| hub.watch(&self.session, &message.event, frame));
+                        break;
+                    }
                     Some(false) if is_closed(&self.session) => return false,
                     Some(false) => sleep(FIRST_PAUSE).await,
                     None => return false,

@@ -175,8 +175,13 @@ async fn stored_messages_survive_a_restart_of_the_process() {
     let scratch = Scratch::new();
     let path = scratch.file("inbox.redb");
     let (project, user) = (ProjectId::new("default").unwrap(), UserId::new("7").unwrap());
-    let event =
-        Event { name: Name::new("N").unwrap(), data: Payload::parse("1").unwrap(), sender: None, time_ms: 0 };
+    let event = Event {
+        name: Name::new("N").unwrap(),
+        data: Payload::parse("1").unwrap(),
+        sender: None,
+        time_ms: 0,
+        trace: None,
+    };
     let inbox = DiskInbox::open(path.as_ref(), InboxLimits::default()).unwrap();
     let number = inbox.put(&project, std::slice::from_ref(&user), &event).await.unwrap().number;
     let second_open =

@@ -111,7 +111,7 @@ mod tests {
 
     fn written(data: &str, sender: Option<SocketId>) -> Value {
         let data = Payload::parse(data).unwrap();
-        let event = Event { name: Name::new("a\"b").unwrap(), data, sender, time_ms: 1234 };
+        let event = Event { name: Name::new("a\"b").unwrap(), data, sender, time_ms: 1234, trace: None };
         let mut out = Vec::new();
         write_event(&mut out, &event, 7);
         let frame: Value = serde_json::from_slice(&out).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     fn payload_of(data: &str) -> String {
         let (sender, mut out) = (SocketId::random(), Vec::new());
         let (name, data) = (Name::new("a").unwrap(), Payload::parse(data).unwrap());
-        write_payload(&mut out, &Event { name, data, sender: Some(sender), time_ms: 7 });
+        write_payload(&mut out, &Event { name, data, sender: Some(sender), time_ms: 7, trace: None });
         String::from_utf8(out).unwrap().replace(&sender.to_string(), "ID")
     }
 

@@ -127,7 +127,7 @@ fn read(
     let target = target(&message)?;
     let name = text(message.event)?.ok_or(LegacyDecodeError::Invalid("there is no event"))?;
     let (name, data) = (Name::new(&name)?, data(bytes, message.data)?);
-    let event = Event { name, data, sender: None, time_ms: now_ms() };
+    let event = Event { name, data, sender: None, time_ms: now_ms(), trace: None };
     Ok(target.map(|target| (target, Content::Event { event, policy: OverflowPolicy::Live, position: None })))
 }
 
@@ -140,7 +140,7 @@ mod tests {
 
     fn event(name: &str, data: &str) -> Event {
         let (name, data) = (Name::new(name).unwrap(), Payload::parse(data).unwrap());
-        Event { name, data, sender: Some(SocketId::random()), time_ms: 7 }
+        Event { name, data, sender: Some(SocketId::random()), time_ms: 7, trace: None }
     }
 
     fn encoded(addressee: &Addressee<'_>) -> String {

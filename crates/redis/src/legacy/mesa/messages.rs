@@ -131,7 +131,7 @@ impl<'a> Message<'a> {
         let kind = text(self.kind)?.map(|kind| Name::new(&kind)).transpose()?;
         let name = event_name(op, kind.as_ref())?;
         let data = data(buffer, self.data.filter(|data| data.get() != "null"))?;
-        Ok(Some(Event { name, data, sender: None, time_ms: now_ms() }))
+        Ok(Some(Event { name, data, sender: None, time_ms: now_ms(), trace: None }))
     }
 
     fn content(&self, buffer: &Bytes) -> Result<Option<Content>, LegacyDecodeError> {
@@ -249,7 +249,7 @@ mod tests {
     #[test]
     fn our_messages_are_those_of_originals_and_are_ignored_by_us() {
         let (name, data) = (Name::new("@op/7/A\"").unwrap(), Payload::parse("{\"t\": 1e400}").unwrap());
-        let event = Event { name, data, sender: None, time_ms: 7 };
+        let event = Event { name, data, sender: None, time_ms: 7, trace: None };
         let message = String::from_utf8(encode(NodeId(7), &event, &["1", "\""]).unwrap()).unwrap();
         let rest = r#""message":{"op":7,"d":{"t": 1e400},"t":"A\""},"recipients":["1","\""]}"#;
         assert_eq!(message, format!(r#"{{"switchboard":"00000007",{rest}"#));
@@ -267,7 +267,13 @@ mod tests {
     #[test]
     fn a_client_cannot_send_an_operation_of_servers() {
         let encoded = |name: &str, sender| {
-            let event = Event { name: Name::new(name).unwrap(), data: Payload::EMPTY, sender, time_ms: 7 };
+            let event = Event {
+                name: Name::new(name).unwrap(),
+                data: Payload::EMPTY,
+                sender,
+                time_ms: 7,
+                trace: None,
+            };
             encode(NodeId(7), &event, &["1"])
         };
         let client = Some(SocketId::random());

@@ -30,6 +30,7 @@ const SOURCES: &[&str] = &[
     include_str!("../../../src/config/redis.rs"),
     include_str!("../../../src/config/reports.rs"),
     include_str!("../../../src/config/resume.rs"),
+    include_str!("../../../src/config/traces.rs"),
     include_str!("../../../src/config/tls.rs"),
     include_str!("../../../src/config/acme.rs"),
     include_str!("../../../../switchboard/src/node/limits.rs"),

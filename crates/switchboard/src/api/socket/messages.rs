@@ -31,8 +31,13 @@ impl Socket {
     /// # Ok(()) }
     /// ```
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, data: &T) -> Result<(), EmitError> {
-        let event =
-            Event { name: Name::new(event)?, data: Payload::of(data)?, sender: None, time_ms: now_ms() };
+        let event = Event {
+            name: Name::new(event)?,
+            data: Payload::of(data)?,
+            sender: None,
+            time_ms: now_ms(),
+            trace: None,
+        };
         let frame = (self.node().encoders().event)(self.session.protocol, &event, None);
         let frame = frame.ok_or_else(|| EmitError::Reserved(event.name.clone()))?;
         if !self.node().hub().deliver_frame(&self.session, &frame, OverflowPolicy::Live) {

@@ -135,7 +135,7 @@ impl Backlog {
                 tokio::time::sleep(self.interval).await;
             }
             let Some(frame) = self.redelivery.frame(&event) else { continue };
-            if !self.redelivery.send(number, &frame).await {
+            if !self.redelivery.send(number, &event, &frame).await {
                 return false;
             }
             self.paused.redelivered.insert(number);

@@ -65,7 +65,7 @@ impl Deliveries {
         self.state.lock().expect("no code that holds the deliveries panics")
     }
 
-    /// Sends a newly stored message, unless it was sent already.
+    /// Sends a newly stored message, unless it was sent already. Returns true if it did.
     pub(crate) fn deliver_live(
         &self,
         hub: &Hub,
@@ -73,11 +73,11 @@ impl Deliveries {
         user: &UserId,
         number: MessageNumber,
         frame: &Bytes,
-    ) {
+    ) -> bool {
         let mut state = self.lock();
         let is_new = state.last_live.replace(number) != Some(number) && !state.redelivered.contains(&number);
         if is_new && !hub.deliver_stored(session, frame, number) {
-            return;
+            return false;
         }
         if state.pauses > 0 {
             state.paused.push((user.clone(), number));
@@ -85,6 +85,7 @@ impl Deliveries {
             state.record_sent((user.clone(), number));
             state.ping(hub, session);
         }
+        is_new
     }
 
     /// Registers a redelivery for a user, and cancels an earlier one. Returns its cancellation token.

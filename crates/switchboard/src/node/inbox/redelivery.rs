@@ -18,6 +18,7 @@ use crate::node::Node;
 use crate::node::connection_state::ConnectionState;
 use crate::node::inbox::deliveries::Deliveries;
 use crate::node::system_events::SystemEvent;
+use crate::node::trace::points::from_inbox;
 
 /// How long to wait for an acknowledgement. Without one, the remaining messages stay stored.
 const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -105,7 +106,7 @@ impl Redelivery {
 
     /// Sends the next message. If it would fill more than half of the outbox, the client first has to acknowledge
     /// the earlier ones. Returns false if the redelivery is cancelled or the socket accepts no more.
-    pub(crate) async fn send(&mut self, number: MessageNumber, frame: &Bytes) -> bool {
+    pub(crate) async fn send(&mut self, number: MessageNumber, event: &Event, frame: &Bytes) -> bool {
         let bytes_max = self.node.limits().outbox_bytes_max / 2;
         let is_full = self.session.outbox.queued_bytes() + frame.len() > bytes_max;
         if is_full && !self.wait_acknowledged().await {
@@ -115,6 +116,9 @@ impl Redelivery {
         let hub = self.node.hub();
         let is_sent = self.deliveries().redeliver(hub, &self.session, message, frame, &self.cancelled);
         self.count += u64::from(is_sent);
+        if is_sent {
+            from_inbox(&self.node, &self.session, event, number, frame, true);
+        }
         is_sent
     }
 

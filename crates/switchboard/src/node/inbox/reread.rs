@@ -40,7 +40,7 @@ async fn send(redelivery: &mut Redelivery, page: Vec<StoredMessage>) {
         if !deliveries.is_in_flight(number)
             && !deliveries.is_paused(number)
             && let Some(frame) = redelivery.frame(&event)
-            && !redelivery.send(number, &frame).await
+            && !redelivery.send(number, &event, &frame).await
         {
             break;
         }

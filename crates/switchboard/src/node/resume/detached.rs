@@ -37,6 +37,11 @@ impl DetachedSessions {
         self.sessions.len()
     }
 
+    /// When a session ends if it is not resumed.
+    pub(super) fn expiry_of(&self, id: SocketId) -> Option<Instant> {
+        self.sessions.get(&id).map(|detached| detached.expires)
+    }
+
     pub(super) fn insert(&mut self, detached: Detached) {
         let id = detached.ending.session.id;
         self.expiries.insert((detached.expires, id));

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use metrics::{Counter, Gauge, counter, gauge};
@@ -16,6 +16,7 @@ use super::detached::{Detached, DetachedSessions};
 use super::options::Resuming;
 use super::session_state::ResumeState;
 use super::ticket::{Ticket, TicketKey};
+use crate::node::clock::now;
 use crate::node::connection_state::ConnectionState;
 use crate::node::ending_session::EndingSession;
 
@@ -149,6 +150,13 @@ impl ResumableSessions {
             self.closed.notify_one();
         }
         is_closed
+    }
+
+    /// For how long a session has been detached; `None` if it is not.
+    pub(crate) fn detached_for(&self, session: &Session) -> Option<Duration> {
+        let is_detached = ConnectionState::of(session).resume().is_some_and(ResumeState::is_detached);
+        let expires = if is_detached { self.detached().expiry_of(session.id) } else { None };
+        expires.map(|expires| self.options.keep.saturating_sub(expires.saturating_duration_since(now())))
     }
 
     /// Completes when a detached session is closed.

@@ -6,6 +6,7 @@ use switchboard_hub::Scope;
 use crate::api::setup::Setup;
 use crate::api::socket::Socket;
 use crate::node::clock::now_ms;
+use crate::node::trace::points::refused;
 use crate::protocols::koji::options::Koji;
 use crate::protocols::koji::rights::{check_relay, notify_forbidden};
 use crate::routing::extract::FromRequest;
@@ -61,11 +62,14 @@ pub(crate) fn relay(socket: &Socket, name: Name, data: Payload, audience: &Audie
     let audience = match check_relay(socket.node(), socket.session(), audience) {
         Ok(audience) => audience,
         Err(forbidden) => {
+            let sender = Some(socket.id());
+            let event = Event { name: name.clone(), data, sender, time_ms: now_ms(), trace: None };
+            refused(socket.node(), &socket.session().project.id, &event, audience, &forbidden);
             notify_forbidden(socket.node(), socket.session(), &name, &forbidden);
             return 0;
         }
     };
-    let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms() };
+    let event = Event { name, data, sender: Some(socket.id()), time_ms: now_ms(), trace: None };
     let parcel = Parcel::new(event, OverflowPolicy::Live);
     socket.node().hub().send(&socket.session().project.id, &audience, &parcel, Scope::AllNodes).queued
 }
