@@ -100,7 +100,9 @@ impl StoreShared {
             }
             counter!("switchboard_detached_sessions_total", "outcome" => "ended")
                 .increment(ended.len() as u64);
-            self.forget_all(connection, project, &sockets).await?;
+            if !sockets.is_empty() {
+                self.forget_all(connection, project, &sockets).await?;
+            }
             self.leases.unlock_kept(connection, project).await?;
             if kept == 0 {
                 self.leases.forget_project_with_kept(connection, project).await?;

@@ -312,7 +312,6 @@ async fn koji(node: &AppNode, ticket: Option<&str>) -> (Peer, Value, Value) {
             other => panic!("{other} comes first"),
         }
     }
-    peer.answer_ping().await;
     (peer, session, connected)
 }
 
