@@ -56,14 +56,14 @@ local function enter(shard)
   redis.call(ARGV[8], ARGV[9] .. shard, ARGV[10] .. shard)
 end
 
--- The number of taken seats stays, so nobody else gets the seat in between.
+-- The number of taken seats stays, so nobody else gets the seat in between. The entry of the previous socket is removed with
+-- its session, which notifies this node as well.
 local function move_seat(previous)
   local shard = seat_of(previous)
   if not shard then return end
   redis.call('ZREM', owners, previous .. shard)
   redis.call('ZADD', owners, 0, socket .. shard)
   redis.call('SADD', index, '$')
-  redis.call('HDEL', ARGV[7] .. ':shard:' .. shard, previous)
   return shard
 end
 
