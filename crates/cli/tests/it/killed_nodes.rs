@@ -133,8 +133,7 @@ async fn the_clients_of_two_nodes_that_drain_at_once_move_to_the_third() {
 async fn a_node_that_is_killed_in_its_drain_loses_no_session() {
     let redis = RedisServer::start().await;
     let redis = format!("redis={}", redis.url());
-    let ((one, one_api), (two, _)) =
-        (api(&[&redis, "node.lease_ms=1000"]), api(&[&redis, "node.lease_ms=1000"]));
+    let ((one, one_api), (two, _)) = (api(&[&redis]), api(&[&redis]));
     let clients = clients(&one, 20).await;
     drain(&one_api, &json!({ "window_ms": 3_600_000 }));
     let mut moved = resume(&two, &clients[..10]).await;
