@@ -7,7 +7,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     match ms {
         0 => "less than 1 ms".into(),
-        ..1_000 => format!("{ms} ms"),
+        1..1_000 => format!("{ms} ms"),
         1_000..120_000 => format!("{} s", ms / 1_000),
         120_000..7_200_000 => format!("{} min", ms / 60_000),
         _ => format!("{} h", ms / 3_600_000),

@@ -52,7 +52,7 @@ pub(super) fn sentences(
     let words = |prospect: Prospect| words(prospect, target, around);
     sentences.extend(match owners.len() {
         0 => vec![about_nobody(target, planned)],
-        ..=OWNERS_MAX => owners.iter().map(|(owner, of)| about_owner(owner, of, words)).collect(),
+        1..=OWNERS_MAX => owners.iter().map(|(owner, of)| about_owner(owner, of, words)).collect(),
         _ => about_all(nodes, &sockets, words),
     });
     sentences.extend(about_stores(target, planned, around));

@@ -60,7 +60,7 @@ pub(crate) fn from_inbox(
     is_redelivery: bool,
 ) {
     if event.trace.is_some() {
-        node.tracer().from_inbox(session, event, number, is_redelivery);
+        node.tracer().sent_from_inbox(session, event, number, is_redelivery);
         node.hub().watch(session, event, frame);
     }
 }

@@ -85,7 +85,7 @@ impl Tracer {
     }
 
     /// Records that a stored message is sent to a socket of its user, and remembers it until it is acknowledged.
-    pub(crate) fn from_inbox(
+    pub(crate) fn sent_from_inbox(
         &self,
         session: &Session,
         event: &Event,
