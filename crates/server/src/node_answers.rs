@@ -142,7 +142,7 @@ fn state(app: &App, this: &ThisNode) -> NodeState {
         started_at_ms: this.started_at_ms,
         connections: drain.connections,
         moving: drain.moving,
-        outbox_bytes: hub.outbox_totals().queued as usize,
+        outbox_bytes: hub.outbox_totals().queued,
         draining: drain.is_draining,
         stopping: app.is_stopping(),
         degraded: hub.bus().is_degraded() || !hub.store().is_up(),

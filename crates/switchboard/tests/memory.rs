@@ -5,21 +5,21 @@
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use switchboard::net::{AcceptOptions, WorkerThreads};
 use switchboard::{App, NoReply, Reply, Request};
 use switchboard_testkit::TestServer;
+use tokio::sync::{Mutex, MutexGuard};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// The allocator counts the whole process, so the tests take turns.
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+async fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::const_new(());
+    TURN.lock().await
 }
 
 #[derive(Serialize)]
@@ -86,7 +86,7 @@ fn live_bytes() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_idle_connection_holds_few_bytes() {
-    let _alone = alone();
+    let _alone = alone().await;
     let (server, ping) = (server().await, ping());
     let mut clients = Vec::with_capacity(400);
     let mut bytes_of_more = |count: usize| {
@@ -111,7 +111,7 @@ const IDLE_BYTES_MAX: usize = 1300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_request_costs_few_allocations() {
     const REQUESTS: usize = 1000;
-    let _alone = alone();
+    let _alone = alone().await;
     let (server, ping) = (server().await, ping());
     let mut client = Client::connect(server.address);
     let mut send = || {
@@ -134,7 +134,7 @@ async fn a_large_message_is_in_memory_once_for_all_receivers_that_do_not_read() 
     const BYTES: usize = 64 * 1024;
     // Fewer than the bound of an outbox.
     const MESSAGES: usize = 15;
-    let _alone = alone();
+    let _alone = alone().await;
     let server = server().await;
     let join = frame(r#"{"event":"/join","ackId":"1"}"#);
     let mut receivers: Vec<_> = (0..RECEIVERS).map(|_| Client::connect(server.address)).collect();
@@ -161,7 +161,7 @@ async fn a_large_message_is_in_memory_once_for_all_receivers_that_do_not_read() 
 async fn a_message_to_many_costs_no_allocation_per_receiver() {
     const RECEIVERS: usize = 200;
     const MESSAGES: usize = 20;
-    let _alone = alone();
+    let _alone = alone().await;
     let server = server().await;
     let join = frame(r#"{"event":"/join","ackId":"1"}"#);
     let message = frame(r#"{"event":"/send","data":{"text":"a message of some length"}}"#);

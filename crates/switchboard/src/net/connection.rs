@@ -133,6 +133,7 @@ impl Connection {
     }
 
     /// The task of the connection. `guard` is dropped after the session is removed and before the stream is shut down.
+    #[expect(clippy::manual_async_fn, reason = "the future of an `async fn` would hold the connection twice")]
     pub(crate) fn task(mut self, guard: Option<Guard>) -> impl Future<Output = ()> + Send {
         async move {
             let outcome = AssertUnwindSafe(self.run()).catch_unwind().await;

@@ -122,7 +122,7 @@ async fn a_stored_message_is_traced_to_its_acknowledgement_also_at_a_later_login
     until("the acknowledgement is recorded", async || {
         let trace = server.app.trace(id).await.unwrap();
         found =
-            steps(&trace).into_iter().cloned().find(|step| matches!(step, TraceStep::Acknowledged { .. }));
+            steps(&trace).into_iter().find(|step| matches!(step, TraceStep::Acknowledged { .. })).cloned();
         found.is_some() && written(&trace) == 1
     })
     .await;
