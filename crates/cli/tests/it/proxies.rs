@@ -120,6 +120,7 @@ async fn receiver(url: &str) -> (Client, Arc<Mutex<Vec<u64>>>) {
 
 /// Both nodes are replaced, one after the other, while a client sends up to 200 messages a second. Every client receives each message
 /// once and in order.
+#[expect(clippy::disallowed_methods, reason = "the client of a test")]
 async fn assert_a_replacement_loses_nothing(proxy: &Proxy, nodes: &mut [ReplaceableNode; 2]) {
     let mut receivers = Vec::new();
     for _ in 0..12 {

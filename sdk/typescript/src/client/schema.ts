@@ -109,7 +109,7 @@ const REQUEST_SCHEMAS: Expectation = {
 export function checkSchemas(schemas: Schemas | undefined): void {
   checkOptions<Schemas>(schemas, PARTS);
   for (const [part, events] of Object.entries(schemas ?? {})) {
-    const expectation = /equests$/.test(part) ? REQUEST_SCHEMAS : SCHEMA;
+    const expectation = /requests$/i.test(part) ? REQUEST_SCHEMAS : SCHEMA;
     for (const [event, schema] of Object.entries(events ?? {})) check(`schemas.${part}["${event}"]`, schema, expectation);
   }
 }
