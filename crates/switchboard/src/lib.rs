@@ -130,7 +130,7 @@ pub use node::limit;
 pub use node::limits::Limits;
 pub use node::resume::options::Resuming;
 pub use node::resume::session_state::RememberError;
-pub use node::socket_details::SocketDetails;
+pub use node::socket_details::{DescribedSockets, SocketDetails};
 pub use node::verifier::{IdentifyError, Identity};
 pub use protocols::koji::options::Koji;
 pub use protocols::koji::relay::Relay;

@@ -61,6 +61,8 @@ pub(crate) enum ApiCommand {
     Members(Room),
     /// Print the messages that a room keeps.
     History(History),
+    /// List the latest traced messages of all nodes, at most 100.
+    Traces(Api),
     /// Print what became of a traced message, or whether a message would arrive and why not.
     Explain(Explain),
     /// List the users that are online.
@@ -85,6 +87,8 @@ pub(crate) enum ApiCommand {
     Info(Api),
     /// List the keys of the HTTP API with their last use.
     Keys(Api),
+    /// Read the settings of a running server again, and print which are in effect and which need a restart.
+    Reload(Api),
 }
 
 /// Arguments of `send`.
@@ -106,6 +110,9 @@ pub(crate) struct SendEvent {
     /// Print the number of sockets that the recipients have on all nodes, too.
     #[arg(long)]
     pub(crate) count: bool,
+    /// Record what becomes of the message, and print the id for `switchboard explain`.
+    #[arg(long)]
+    pub(crate) trace: bool,
     #[command(flatten)]
     pub(crate) api: Api,
 }

@@ -16,7 +16,7 @@ use super::{explain, history, revoke};
 use crate::args::Recipients;
 use crate::args::api::{Api, ApiCommand, Request, SendEvent};
 use crate::output::{Failure, print_json};
-use crate::streams::print_line;
+use crate::streams::{print_error_line, print_line};
 
 /// Entries that a list is asked for at once.
 const PAGE: &str = "1000";
@@ -46,6 +46,7 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
         ApiCommand::Members(room) => list(&room.api, &["rooms", &room.room, "members"], &[], "sockets").await,
         ApiCommand::History(of) => history::run(of).await,
         ApiCommand::Revoke(tokens) => revoke::run(tokens).await,
+        ApiCommand::Traces(api) => whole_list(api, &["traces"], "traces").await,
         ApiCommand::Explain(message) => explain::run(message).await,
         ApiCommand::Users(api) => list(api, &["users"], &[], "users").await,
         ApiCommand::User(user) => get(&user.api, &["users", &user.user]).await,
@@ -73,6 +74,11 @@ pub(crate) async fn run(command: &ApiCommand) -> Result<(), Failure> {
         ApiCommand::Nodes(api) => whole_list(api, &["nodes"], "nodes").await,
         ApiCommand::Info(api) => get(api, &["info"]).await,
         ApiCommand::Keys(api) => whole_list(api, &["keys"], "keys").await,
+        ApiCommand::Reload(api) => {
+            let answer = api.client()?.call(Call::post(&["reload"], "{}".to_owned())).await?;
+            api.print(&answer);
+            Ok(())
+        }
     }
 }
 
@@ -128,7 +134,7 @@ fn entries<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
 async fn send_event(send: &SendEvent) -> Result<(), Failure> {
     let data = json_or_text(&send.data).map_err(|error| Failure::Usage(error.into()))?;
     let policy = if send.volatile { "volatile" } else { "live" };
-    let body = json!({ "event": send.event, "inbox": send.inbox, "policy": policy, "count": send.count });
+    let body = json!({ "event": send.event, "inbox": send.inbox, "policy": policy, "count": send.count, "trace": send.trace });
     let body = send.api.body(&send.recipients, body, Some(data.get()))?;
     let answer = send.api.client()?.call(Call::post(&["send"], body)).await?;
     send.api.print(&answer);
@@ -217,6 +223,9 @@ async fn list(api: &Api, path: &[&str], filter: &[(&str, &str)], name: &str) -> 
         query.extend(after.iter().map(|after| ("after", &**after)));
         let answer = client.call(Call::get(path, &query)).await?;
         table.print(entries(&answer, name));
+        for node in entries(&answer, "unanswered") {
+            print_error_line(format_args!("node {} did not answer, so its entries are missing", cell(node)));
+        }
         match answer["next"].as_str() {
             Some(next) => after = Some(next.to_owned()),
             None => return Ok(()),

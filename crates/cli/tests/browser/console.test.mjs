@@ -244,7 +244,7 @@ describe("the console", () => {
     const command = await page.getByRole("region", { name: "Shell" }).textContent();
     const { execFile } = await import("node:child_process");
     await new Promise((resolve, reject) => {
-      execFile("sh", ["-c", command], { env: { ...process.env, SWITCHBOARD_KEY: MANAGE } }, (error) => (error ? reject(error) : resolve()));
+      execFile("sh", ["-c", command], { env: { ...process.env, KEY: MANAGE } }, (error) => (error ? reject(error) : resolve()));
     });
     assert.equal((await received).event, "it's");
     await page.getByLabel("Data, as JSON").fill("{");

@@ -47,6 +47,11 @@ async fn lists_are_printed_as_lines_of_text_or_json() {
     assert!(lines(run(&url, "keys", &[]))[1].starts_with("api.keys[0]\tread,send,manage\t"));
     assert!(lines(run(&url, "info", &[])).iter().all(|line| !line.starts_with("as_of_ms")));
     assert_eq!(lines(run(&url, "shards", &[])), [""; 0]);
+    let reloaded = lines(run(&url, "reload", &[]));
+    assert!(reloaded[0].starts_with("applied:") && reloaded[1].starts_with("needs_restart:"), "{reloaded:?}");
+    let sent = lines(run(&url, "send", &["SAID", "1", "--to-user", "7", "--trace"]));
+    let trace = sent.iter().find_map(|line| line.strip_prefix("trace: ")).expect("an id");
+    assert!(lines(run(&url, "traces", &[])).iter().any(|line| line.contains(trace)), "{trace}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

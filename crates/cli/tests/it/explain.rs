@@ -80,7 +80,11 @@ async fn a_node_that_does_not_answer_is_named() {
     let silent = format!("Node {node} did not answer, so its part is unknown.");
     let life = sentences(&first, &[&id]);
     let prospects = sentences(&first, &["--to", "user:7"]);
+    let url = format!("http://{first}");
+    let (status, listed) = shell("sockets", &["--details", "--url", &url], Some(KEY));
     two.signal("-CONT");
+    assert_eq!((status, listed.matches("127.0.0.1").count()), (Some(0), 1), "{listed}");
+    assert!(listed.contains(&format!("node {node} did not answer, so its entries are missing")), "{listed}");
     assert!(life.contains(&silent), "{life:#?}");
     let silent = format!("Node {node} did not answer, so its sockets are unknown.");
     assert!(prospects.contains(&silent), "{prospects:#?}");

@@ -188,10 +188,6 @@ impl Problem {
         Problem::new(&UNAVAILABLE, "Redis does not answer; the request was not performed")
     }
 
-    pub(super) fn node_unavailable() -> Self {
-        Problem::new(&UNAVAILABLE, "a node that has some of the sockets does not answer")
-    }
-
     pub(super) fn result_too_large(bytes_max: usize) -> Self {
         Problem::new(&RESULT_TOO_LARGE, format!("the results of a batch have at most {bytes_max} bytes"))
     }

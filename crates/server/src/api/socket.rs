@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::endpoint::Context;
 use super::key::now_ms;
 use super::problem::{Problem, query};
-use super::sockets::{SocketEntry, details_of};
+use super::sockets::SocketEntry;
 
 /// Which socket.
 #[derive(Deserialize, IntoParams)]
@@ -42,7 +42,7 @@ pub(super) struct SocketState {
 pub(super) async fn endpoint(context: Context, socket: SocketQuery) -> Result<SocketState, Problem> {
     let app = context.project(socket.project.as_deref())?;
     let connected = app.socket_exists(socket.socket).await.map_err(query)?;
-    let details = if connected { details_of(&app, &[socket.socket]).await?.pop() } else { None };
+    let details = if connected { app.socket_details(&[socket.socket]).await.found.pop() } else { None };
     let entry = details.map_or_else(|| SocketEntry::from(socket.socket), SocketEntry::from);
     Ok(SocketState { socket: entry, connected, as_of_ms: now_ms() })
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 use switchboard::backplane::NodeId;
-use switchboard::{App, Protocol, ShardName, SocketDetails, SocketId, Target};
+use switchboard::{App, DescribedSockets, Protocol, ShardName, SocketDetails, SocketId, Target};
 use utoipa::ToSchema;
 
 use super::endpoint::Context;
@@ -46,6 +46,9 @@ pub(super) struct SocketPage {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     next: Option<String>,
+    /// Nodes that did not answer a request for details, so their sockets are not in the list. Left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<String>,
     /// When the store answered, in ms since 1970.
     as_of_ms: u64,
 }
@@ -141,7 +144,12 @@ pub(super) async fn list(
 ) -> Result<SocketPage, Problem> {
     let ids = app.members_page(target, page(after, limit)?).await.map_err(query)?;
     let next = next(&ids, limit, |id| *id);
-    Ok(SocketPage { sockets: ids.into_iter().map(SocketEntry::from).collect(), next, as_of_ms: now_ms() })
+    Ok(SocketPage {
+        sockets: ids.into_iter().map(SocketEntry::from).collect(),
+        next,
+        unanswered: Vec::new(),
+        as_of_ms: now_ms(),
+    })
 }
 
 /// A page of the sockets of a target with their details, without those that `is_listed` refuses. Sockets that have closed
@@ -155,14 +163,10 @@ pub(super) async fn list_with_details(
 ) -> Result<SocketPage, Problem> {
     let ids = app.members_page(target, page(after, limit)?).await.map_err(query)?;
     let next = next(&ids, limit, |id| *id);
-    let mut found = details_of(app, &ids).await?;
+    let DescribedSockets { mut found, unanswered, .. } = app.socket_details(&ids).await;
     found.retain(is_listed);
     found.sort_unstable_by_key(|details| details.socket);
     let sockets = found.into_iter().map(SocketEntry::from);
-    Ok(SocketPage { sockets: sockets.collect(), next, as_of_ms: now_ms() })
-}
-
-/// The details of sockets; a problem if a node does not answer.
-pub(super) async fn details_of(app: &App, sockets: &[SocketId]) -> Result<Vec<SocketDetails>, Problem> {
-    app.socket_details(sockets).await.map_err(|_| Problem::node_unavailable())
+    let unanswered = unanswered.iter().map(ToString::to_string).collect();
+    Ok(SocketPage { sockets: sockets.collect(), next, unanswered, as_of_ms: now_ms() })
 }

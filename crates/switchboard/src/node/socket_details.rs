@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use switchboard_event::{NodeId, Payload, ProjectId, SocketId};
 
 use crate::node::connection_state::ConnectionState;
-use crate::node::errors::NodeError;
 use crate::node::message::RemoteCall;
 use crate::node::remote::{self, is_elsewhere};
 use crate::node::{Node, membership};
@@ -31,6 +30,16 @@ pub struct SocketDetails {
     pub user: Option<String>,
 }
 
+/// What the nodes of some sockets have said of them.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DescribedSockets {
+    /// Those that are connected, in no particular order.
+    pub found: Vec<SocketDetails>,
+    /// Nodes that did not answer, such as one that has crashed and whose sockets are not removed yet.
+    pub unanswered: Vec<NodeId>,
+}
+
 /// The details of those sockets that are connected to this node.
 pub(crate) fn here(node: &Node, project: &ProjectId, sockets: &[SocketId]) -> Vec<SocketDetails> {
     let sessions = sockets.iter().filter_map(|id| membership::session(node, project, *id));
@@ -44,27 +53,25 @@ pub(crate) fn here(node: &Node, project: &ProjectId, sockets: &[SocketId]) -> Ve
         .collect()
 }
 
-/// The details of those sockets that are connected, in no particular order. Each other node that has some of them is asked
-/// once. An error if one does not answer.
-pub(crate) async fn of(
-    node: &Node,
-    project: &ProjectId,
-    sockets: &[SocketId],
-) -> Result<Vec<SocketDetails>, NodeError> {
+/// The details of those sockets that are connected. Each other node that has some of them is asked once.
+pub(crate) async fn of(node: &Node, project: &ProjectId, sockets: &[SocketId]) -> DescribedSockets {
     let mut elsewhere: BTreeMap<NodeId, Vec<SocketId>> = BTreeMap::new();
     for id in sockets.iter().filter(|id| is_elsewhere(node, **id)) {
         elsewhere.entry(id.node()).or_default().push(*id);
     }
-    let calls = elsewhere.into_values().map(async |ids| {
+    let calls = elsewhere.into_iter().map(async |(asked, ids)| {
         let call: RemoteCall<&Payload> = RemoteCall::Describe { sockets: ids.clone() };
-        let outcome = remote::call(node, project, ids[0], call, TIMEOUT).await?;
+        let outcome = remote::call(node, project, ids[0], call, TIMEOUT).await.map_err(|_| asked)?;
         // A refusal: the node is gone.
         let found: Option<Vec<SocketDetails>> = outcome.ok().and_then(|answer| answer.to().ok());
-        Ok::<_, NodeError>(found.unwrap_or_default())
+        Ok::<_, NodeId>(found.unwrap_or_default())
     });
-    let mut details = here(node, project, sockets);
+    let mut described = DescribedSockets { found: here(node, project, sockets), unanswered: Vec::new() };
     for outcome in join_all(calls).await {
-        details.extend(outcome?);
+        match outcome {
+            Ok(found) => described.found.extend(found),
+            Err(node) => described.unanswered.push(node),
+        }
     }
-    Ok(details)
+    described
 }
