@@ -350,7 +350,12 @@ async fn sockets_of_other_nodes_and_nodes_that_did_not_receive_it_are_named() {
             until_explained(&asked.app, id, &received).await;
         }
         let third = nodes[2].app.hub().bus().node();
-        until_explained(&asked.app, id, &format!("Node {third} did not receive it.")).await;
+        until_explained(
+            &asked.app,
+            id,
+            &format!("Node {third} recorded nothing: the message has no receivers there, or did not arrive."),
+        )
+        .await;
     }
     let alone = send(&nodes[2].app, room("elsewhere"));
     until_explained(&nodes[2].app, alone, "No other node has a socket in its audience.").await;

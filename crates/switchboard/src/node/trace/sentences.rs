@@ -151,7 +151,10 @@ impl Trace {
                 .push(format!("{} did not answer, so {whose} part is unknown.", named(&self.unanswered)));
         }
         if !self.nodes.is_empty() && !self.without_record.is_empty() {
-            sentences.push(format!("{} did not receive it.", named(&self.without_record)));
+            sentences.push(format!(
+                "{} recorded nothing: the message has no receivers there, or did not arrive.",
+                named(&self.without_record)
+            ));
         }
         sentences
     }
