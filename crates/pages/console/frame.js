@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "./lib.js";
 import { useRoute } from "./route.js";
 import { Connection } from "./pages/connection.js";
 import { Connections } from "./pages/connections.js";
+import { Explain } from "./pages/explain.js";
 import { Hooks } from "./pages/hooks.js";
 import { Nodes } from "./pages/nodes.js";
 import { Overview } from "./pages/overview.js";
@@ -23,6 +24,7 @@ const PAGES = [
   ["rooms", "Rooms and users", Rooms, {}],
   ["hooks", "Webhooks", Hooks, { ofServer: true }],
   null,
+  ["explain", "Explain", Explain, {}],
   ["try", "Try", Try, {}],
   ["settings", "Settings", Settings, { ofServer: true }],
 ];

@@ -151,6 +151,7 @@ describe("the console", () => {
       ["overview", "Overview"], ["nodes", "Nodes"], ["connections", "Connections"], [`connection/${socket}`, "Connection"],
       ["rooms", "Rooms and users"], ["rooms?kind=shards", "Rooms and users"], ["rooms?kind=users", "Rooms and users"],
       [`room/${encodeURIComponent("#lobby")}`, "#lobby"], ["user/ann", "ann"], ["hooks", "Webhooks"],
+      ["explain", "Explain"], ["explain?to=%23lobby", "Explain"], ["explain?kind=traces", "Explain"],
       ["try", "Try"], ["try?kind=request", "Try"], ["try?kind=token", "Try"], ["settings", "Settings"],
     ];
     for (const [colorScheme, width] of [["light", 1280], ["dark", 390]]) {
@@ -227,7 +228,7 @@ describe("the console", () => {
     await page.getByRole("button", { name: "Sign out" }).click();
     await signIn(SHOP);
     const names = await page.getByRole("navigation", { name: "Pages" }).getByRole("link").allTextContents();
-    assert.deepEqual(names, ["Connections", "Rooms and users", "Try"]);
+    assert.deepEqual(names, ["Connections", "Rooms and users", "Explain", "Try"]);
     await page.getByText("No connection matches.").waitFor();
   });
 
@@ -250,6 +251,23 @@ describe("the console", () => {
     await page.getByLabel("Data, as JSON").fill("{");
     await page.getByText("The data is no JSON").first().waitFor();
     assert.ok(await page.getByRole("button", { name: "Send", exact: true }).last().isDisabled());
+  });
+
+  test("it explains whether a message would arrive, and what became of one", LIMITS, async () => {
+    await signIn(READ, "#/explain");
+    const answer = page.getByRole("region", { name: "Answer" });
+    for (const [to, outcome] of [["#lobby", "would arrive"], ["user:nobody", "would not arrive"]]) {
+      await page.getByLabel("To", { exact: true }).fill(to);
+      await page.keyboard.press("Enter");
+      await answer.getByText(outcome, { exact: true }).waitFor();
+    }
+    await page.getByLabel("To", { exact: true }).fill("lobby");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "names no recipients" }).waitFor();
+    await call("send", { event: EVIL, data: 1, to: { rooms: ["lobby"] }, trace: true });
+    await page.getByRole("button", { name: "Traced messages" }).click();
+    await page.getByRole("link", { name: EVIL }).first().click();
+    await page.getByRole("region", { name: "Life of the message" }).getByText(EVIL).first().waitFor();
   });
 
   test("settings show where they come from and no secret", LIMITS, async () => {
