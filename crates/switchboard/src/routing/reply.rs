@@ -212,6 +212,30 @@ impl ReplyError {
         ReplyError::new("bad_data", message)
     }
 
+    /// An error that the client cannot help: it receives `internal error`, and the log and the `@error` hooks the cause. Errors that
+    /// implement [`Error`] convert with `?`; this is for others, such as `anyhow::Error` and boxed ones.
+    ///
+    /// ```
+    /// # use std::error::Error;
+    /// use switchboard::ReplyError;
+    ///
+    /// fn load() -> Result<String, Box<dyn Error + Send + Sync>> {
+    ///     Err("the disk is full".into())
+    /// }
+    ///
+    /// let error = load().map_err(ReplyError::internal).unwrap_err();
+    /// assert_eq!((error.code(), error.message()), ("internal", "internal error"));
+    /// assert_eq!(error.cause().unwrap().to_string(), "the disk is full");
+    /// ```
+    pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        ReplyError {
+            code: Cow::Borrowed("internal"),
+            message: "internal error".into(),
+            cause: Some(cause.into()),
+            retry_after_ms: None,
+        }
+    }
+
     /// An error with the code `unauthorized`: the socket is not logged in or lacks permission.
     ///
     /// ```
@@ -285,12 +309,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for ReplyError {
         }
         match client_error_code(&error) {
             Some(code) => ReplyError::new(code, error.to_string()),
-            None => ReplyError {
-                code: Cow::Borrowed("internal"),
-                message: "internal error".into(),
-                cause: Some(Box::new(error)),
-                retry_after_ms: None,
-            },
+            None => ReplyError::internal(error),
         }
     }
 }
