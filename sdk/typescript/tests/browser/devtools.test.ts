@@ -264,8 +264,8 @@ test("binary frames and frames that are not JSON are shown", async () => {
 test("memory is bounded in entries and in characters", async () => {
   await chat(server.port);
   await page.evaluate(async () => {
-    for (let n = 0; n < 700; n++) window.client.emit("/unknown", { n });
-    for (let n = 0; n < 60; n++) window.client.emit("/unknown", { large: "x".repeat(100_000) });
+    for (let n = 0; n < 700; n++) window.client.emit("/echo", { n });
+    for (let n = 0; n < 60; n++) window.client.emit("/echo", { large: "x".repeat(100_000) });
     await window.client.request("/echo", "last");
   });
   await frame("in", "reply /echo").waitFor();
