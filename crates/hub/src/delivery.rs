@@ -137,6 +137,7 @@ impl Delivery {
     }
 
     /// Returns true if the caller must schedule a flush.
+    #[inline]
     fn append(
         &self,
         session: &Arc<Session>,

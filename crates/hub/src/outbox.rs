@@ -329,6 +329,7 @@ impl Outbox {
 }
 
 impl Flagged for State {
+    #[inline]
     fn flags(&self) -> u8 {
         (u8::from(self.closing) * CLOSING) | (u8::from(self.blocked) * BLOCKED)
     }

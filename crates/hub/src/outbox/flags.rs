@@ -26,6 +26,7 @@ impl<S: Flagged> FlaggedMutex<S> {
         FlaggedMutex { flags: AtomicU8::new(state.flags()), state: Mutex::new(state) }
     }
 
+    #[inline]
     pub(super) fn lock(&self) -> Locked<'_, S> {
         let state = self.state.lock().expect("no code that holds an outbox panics");
         Locked { state, flags: &self.flags }
@@ -52,6 +53,7 @@ impl<S: Flagged> DerefMut for Locked<'_, S> {
 }
 
 impl<S: Flagged> Drop for Locked<'_, S> {
+    #[inline]
     fn drop(&mut self) {
         self.flags.store(self.state.flags(), Ordering::Release);
     }
