@@ -133,12 +133,17 @@ async fn an_idempotent_request_is_sent_again_after_a_reconnect_and_others_fail()
     assert!(called.try_recv().is_err());
 }
 
-#[tokio::test]
-async fn a_member_that_has_read_the_history_recovers_also_if_no_message_has_arrived() {
-    let app = App::new()
+/// An app with the room `r`, which keeps messages and is joined by `/join`.
+fn app_with_a_room_that_keeps_messages() -> App {
+    App::new()
         .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
         .with_room_history("r", HistoryLimits::default())
-        .with_resume(Resuming::default());
+        .with_resume(Resuming::default())
+}
+
+#[tokio::test]
+async fn a_member_that_has_read_the_history_recovers_also_if_no_message_has_arrived() {
+    let app = app_with_a_room_that_keeps_messages();
     let (client, network, app) = connect_through(app, Options::default()).await;
     let (mut recovered, mut news) = (listen_to(&client, "@recovered"), listen_to(&client, "news"));
     app.to("#r").emit("news", &1).unwrap();
@@ -152,10 +157,7 @@ async fn a_member_that_has_read_the_history_recovers_also_if_no_message_has_arri
 
 #[tokio::test]
 async fn a_member_that_has_received_nothing_since_its_join_recovers() {
-    let app = App::new()
-        .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
-        .with_room_history("r", HistoryLimits::default())
-        .with_resume(Resuming::default());
+    let app = app_with_a_room_that_keeps_messages();
     let (client, network, app) = connect_through(app, Options::default()).await;
     let (mut recovered, mut news) = (listen_to(&client, "@recovered"), listen_to(&client, "news"));
     app.to("#r").emit("news", &1).unwrap();
@@ -171,10 +173,7 @@ async fn a_member_that_has_received_nothing_since_its_join_recovers() {
 
 #[tokio::test]
 async fn another_epoch_of_a_room_is_a_gap() {
-    let app = App::new()
-        .on("/join", async |socket: Socket| Reply(socket.join("#r").unwrap()))
-        .with_room_history("r", HistoryLimits::default())
-        .with_resume(Resuming::default());
+    let app = app_with_a_room_that_keeps_messages();
     let (client, _network, app) = connect_through(app, Options::default()).await;
     let (mut gaps, mut news) = (listen_to(&client, "@gap"), listen_to(&client, "news"));
     assert!(client.request::<bool>("/join", &()).await.unwrap());
