@@ -1,4 +1,4 @@
-//! The demo and example pages as files in the binary.
+//! The demo, the example pages and the console as files in the binary.
 //!
 //! The demo (`/chat/` and `/canvas/`) is plain JavaScript and always present. The build script uses npm to bundle the
 //! examples (`/examples/`), and the panel that shows the frames of the chat. If that is not possible, the panel is

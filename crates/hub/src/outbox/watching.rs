@@ -30,15 +30,15 @@ mod tests {
     use super::*;
     use crate::outbox::{Bound, DroppedFrames, Message, Placement, QueueWatcher, Transport};
 
-    /// Accepts as many bytes as it is told.
+    /// Accepts as many bytes as a test allows.
     #[derive(Default)]
     struct Link(Mutex<usize>);
 
     impl Transport for Link {
         fn send(&self, bytes: &[u8]) -> io::Result<usize> {
-            let mut room = self.0.lock().unwrap();
-            let sent = bytes.len().min(*room);
-            *room -= sent;
+            let mut space = self.0.lock().unwrap();
+            let sent = bytes.len().min(*space);
+            *space -= sent;
             if sent == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(sent) }
         }
 
